@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from planner.cli import terminal
 from planner.cli.asking import Typed, asks
 from planner.planning import Outcome
+from planner.secrets import words_without_secrets
 
 
 @asks()
@@ -33,7 +35,11 @@ def solve(
     else:
         from planner.report.tables import limits_text
 
-        terminal.show(limits_text(limits))
+        text = limits_text(limits)
+        if limits.context.value is None and asked.model is not None:
+            model = shlex.join(words_without_secrets([asked.model]))
+            text += f"\n\nWhat would do it: qwenplan plan {model}{asked.where}"
+        terminal.show(text)
     if limits.sequences.value is not None:
         return 0
     return 2 if question.plan().outcome is Outcome.CANNOT_RUN else 3

@@ -116,8 +116,8 @@ def limits_text(limits: Limits) -> str:
     ]
     speeds = [_speed_at(solution) for solution in limits.solutions]
     answers = [
-        (capital(solution.asked), f"{solution.words}{speed}")
-        for solution, speed in zip(limits.solutions, speeds, strict=True)
+        (capital(solution.asked), f"{words}{speed}")
+        for solution, words, speed in zip(limits.solutions, _once(limits), speeds, strict=True)
     ]
     width = max(len(asked) for asked, _ in answers)
     for line, solution in zip(columns(answers, right=()), limits.solutions, strict=True):
@@ -127,6 +127,16 @@ def limits_text(limits: Limits) -> str:
     if any(speeds):
         lines += ["", f"{_SPEEDS}."]
     return "\n".join(lines)
+
+
+def _once(limits: Limits) -> Iterator[str]:
+    """Yield the words of every answer; why nothing fits stands in the first that says it."""
+    told = False
+    for solution in limits.solutions:
+        unheld = solution.value is None
+        why = solution.plan.verdict
+        yield solution.words.removesuffix(why).rstrip() if told and unheld else solution.words
+        told = told or (unheld and solution.words.endswith(why))
 
 
 def _speed_at(solution: Solution) -> str:

@@ -134,5 +134,7 @@ def knobs(deployment: Deployment) -> Iterator[Knob]:
             question="least weights on the host",
             option="cpu_offload_gb",
             values=tuple(float(size) for size in range(most + 1)),
-            unit="GiB per GPU",
+            unit="GiB per GPU"
+            if deployment.system.host_memory is not None
+            else "GiB of RAM per GPU; how much the machine has was not said, --ram",
         )
