@@ -6,18 +6,26 @@ from collections.abc import Iterator
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment
-from planner.engines.llamacpp.fit import Fitted
+from planner.engines.llamacpp.fit import Fitted, balanced_over
+from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.llamacpp.server import Server
 
 SMALL_UBATCH = 128
 SMALL_MARGIN_MIB = 512
 
 
-def economies(deployment: Deployment) -> Iterator[Economy]:
-    """Yield the changes that save memory, those that are already made left out."""
+def economies(deployment: Deployment, room: Room) -> Iterator[Economy]:
+    """Yield the changes that save memory, those that are already made left out.
+
+    Args:
+        deployment: what is planned.
+        room: what of its machine may be used.
+    """
     options: LlamacppOptions = deployment.options
     server = server_of(deployment)
+    yield from _shared_anew(server, room)
     if options.mmproj:
         yield Economy(
             title="leave the vision tower out (no --mmproj)",
@@ -87,6 +95,28 @@ def economies(deployment: Deployment) -> Iterator[Economy]:
             loses="much slower decoding",
             cost=3,
             options={"kv_offload": False},
+        )
+
+
+def _shared_anew(server: Server, room: Room) -> Iterator[Economy]:
+    """Yield the split over the GPUs by which the fullest is emptiest, where another one was told."""
+    options = server.options
+    if not options.tensor_split or options.override_tensor or server.devices < 2:
+        return
+    layers = server.blocks + 1 if options.n_gpu_layers is None else options.n_gpu_layers
+    spread = balanced_over(
+        server,
+        room,
+        n_cpu_moe=options.n_cpu_moe or 0,
+        n_gpu_layers=min(layers, server.blocks + 1),
+    ).tensor_split
+    if spread is not None and spread != options.tensor_split:
+        flag = ",".join(f"{share:g}" for share in spread)
+        yield Economy(
+            title=f"share the layers out over the GPUs by what each has room for (-ts {flag})",
+            loses="",
+            cost=1,
+            options={"tensor_split": spread},
         )
 
 

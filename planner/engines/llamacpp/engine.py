@@ -102,7 +102,10 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         """Return changes that save memory; none of them cures a refusal."""
         from planner.engines.llamacpp.economies import economies
 
-        return () if self.refusals(deployment) else tuple(economies(deployment))
+        if self.refusals(deployment):
+            return ()
+        _, _, room = _started(deployment)
+        return tuple(economies(deployment, room))
 
     def knobs(self, deployment: Deployment) -> tuple[Knob, ...]:
         """Return settings that can be solved for."""

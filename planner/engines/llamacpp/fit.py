@@ -71,7 +71,7 @@ def fit(server: Server, room: Room) -> Fitted:
         return whole
     balanced = whole
     if server.devices > 1:
-        balanced = _balanced(server, room, n_cpu_moe=0, n_gpu_layers=server.blocks + 1)
+        balanced = balanced_over(server, room, n_cpu_moe=0, n_gpu_layers=server.blocks + 1)
     if balanced.fits or room.host is None or room.shared:
         return balanced if balanced.fits else whole
     experts, layers = server.expert_blocks, server.blocks + 1
@@ -135,7 +135,9 @@ def _least(
     def found(moved: int) -> Fitted:
         if moved not in tried:
             n_cpu_moe, n_gpu_layers = offload(moved)
-            tried[moved] = _balanced(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers)
+            tried[moved] = balanced_over(
+                server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers
+            )
         return tried[moved]
 
     def placed(moved: int) -> tuple[Placement, Usage]:
@@ -307,7 +309,7 @@ def by_hand(server: Server, room: Room) -> Fitted:
     )
 
 
-def _balanced(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) -> Fitted:
+def balanced_over(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: int) -> Fitted:
     """Return the given offload, its blocks spread so that the fullest GPU is as empty as possible.
 
     Without a block on the GPUs experts are in RAM as they are, and --n-cpu-moe would say nothing.
