@@ -182,7 +182,7 @@ def machine(system: System) -> str:
 def _named(choice: Choice) -> str:
     """A checkpoint as a sentence names it: the model with the file's label, or the repository."""
     entry = choice.entry
-    return f"{model_name(entry.base)} as {entry.label}" if entry.label else entry.repo
+    return f"{model_name(entry.base)} as {entry.spoken}" if entry.label else entry.repo
 
 
 def _workload(wanted: Wanted) -> str:

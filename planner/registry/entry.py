@@ -97,6 +97,12 @@ class Entry:
         return f"{self.repo}:{self.label}" if self.label else self.repo
 
     @property
+    def spoken(self) -> str:
+        """The label as people read it; one that is a number alone says bits per weight."""
+        alone = self.label.replace(".", "").isdigit()
+        return f"{self.label}-bit GGUF" if alone else self.label
+
+    @property
     def ollama(self) -> bool:
         """It is a tag of Ollama's library, not a repository of the Hub."""
         return ":" in self.repo

@@ -64,7 +64,7 @@ def named(plan: Plan, entry: Entry | None) -> str:
         name = plan.deployment.checkpoint.scheme.name
         return f"{model} {name if '-' in name else name.upper()}"
     model = entry.base.rpartition("/")[2]
-    return f"{model} {entry.label}" if entry.label else entry.repo.rpartition("/")[2]
+    return f"{model} {entry.spoken}" if entry.label else entry.repo.rpartition("/")[2]
 
 
 def server_name(asked: Asked, plan: Plan) -> str:
