@@ -80,8 +80,8 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
 AHEAD = 32
 """Tasks that are handed to an executor before the first of them is waited for."""
 
-ROWS = 50_000
-"""Rows of a task: few enough that a piece is small, enough that a task outweighs its way."""
+FIRST_ROWS, ROWS = 250, 50_000
+"""Rows of the first task and, each having twice as many as the one before, of the largest."""
 
 
 @frozen
@@ -261,8 +261,7 @@ def tasks_of(
         mine = axes
         if not isinstance(question, PlannerError):
             mine = axes.with_cache(question.kv_cache_dtype)
-        for start in range(0, len(axes), ROWS):
-            stop = min(start + ROWS, len(axes))
+        for start, stop in _pieces(len(axes)):
             yield Task(
                 labels=labels,
                 question=question,
@@ -272,6 +271,14 @@ def tasks_of(
                 speed=speed,
                 verdicts=verdicts,
             )
+
+
+def _pieces(rows: int) -> Iterator[tuple[int, int]]:
+    """Yield first row and end of each piece: small ones first, so that whoever stops soon keeps some."""
+    start, size = 0, min(FIRST_ROWS, ROWS)
+    while start < rows:
+        yield start, min(start + size, rows)
+        start, size = start + size, min(2 * size, ROWS)
 
 
 def listed(value: Any) -> tuple[Any, ...]:

@@ -91,7 +91,9 @@ def plan(
     # whoever names degrees of parallelism looks for the memory of every stage
     whole = asked.layout is not None or explain
     forms = (as_json, as_markdown, whole, expect_log, emit_as is not None)
-    tokens_out = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
+    tokens_out = (
+        None if output_tokens is None else parse_tokens(output_tokens, what="--output-tokens")
+    )
     if recommended is not None and not any(forms) and output_tokens is None:
         pick = recommended.pick
         more = _cost(pick.plan, tokens_out) if cost and pick is not None else ()

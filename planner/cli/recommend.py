@@ -79,7 +79,9 @@ def recommend(
     answer = answered(wanted)
     money = None
     if cost and answer.pick is not None:
-        length = None if output_tokens is None else parse_tokens(output_tokens, what="answer")
+        length = (
+            None if output_tokens is None else parse_tokens(output_tokens, what="--output-tokens")
+        )
         money = cost_of(answer.pick.plan, output_tokens=length)
     if as_json:
         typer.echo(json.dumps(answer.to_dict(cost=money), indent=2, default=str))

@@ -16,7 +16,7 @@ from planner.cli.lists import names_in
 from planner.cli.spellings import SPELLINGS
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
-from planner.units import counted, parse_tokens
+from planner.units import check_count, counted, parse_tokens
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -89,6 +89,7 @@ def sweep(
     from planner.sweeping import sweep_frames
 
     path = _writable(out)
+    before = path.exists()
     asked = {
         "models": names_in(models),
         "on": names_in(on),
@@ -124,7 +125,7 @@ def sweep(
         typer.echo(f"qwenplan: stopped; {kept}", err=True)
         return STOPPED
     _show("")
-    typer.echo(f"{counted(done, 'row')} in {out}")
+    typer.echo(f"{counted(done, 'row')} in {out}{', in place of what was there' if before else ''}")
     many = len(asked["contexts"] or ()) * len(asked["concurrencies"] or ()) > 1
     if missed and many and None in (precision, engine):
         typer.echo(
@@ -228,9 +229,9 @@ def numbers(
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
+    if not text.isascii() or not text.isdigit():
         raise InputError(f"concurrency: cannot read {text!r}; write a whole number such as 8")
-    return int(text)
+    return check_count(int(text), what="concurrency")
 
 
 def _writable(out: str) -> Path:

@@ -1,5 +1,6 @@
 """`qwenplan sweep`: lists, ranges, files that stay whole."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,21 @@ def test_pieces_are_the_table_whatever_their_size(monkeypatch: pytest.MonkeyPatc
     pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole)
 
 
+def test_the_first_rows_are_written_soon() -> None:
+    """Of one piece of 50,000 rows nothing was there when somebody stopped after 8,000."""
+    tasks = list(sweeping.tasks_of(models="Qwen3.5-4B", on="h100", contexts=range(1, 20_001)))
+    assert [task.stop - task.start for task in tasks[:4]] == [250, 500, 1000, 2000]
+    assert tasks[-1].stop == 20_000
+    assert all(task.start == before.stop for before, task in pairwise(tasks))
+
+
+def test_a_file_that_was_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "plans.csv"
+    for told in (f"rows in {out}\n", f"rows in {out}, in place of what was there\n"):
+        run([*WORDS, "--out", str(out)])
+        assert capsys.readouterr().out.endswith(told)
+
+
 def test_what_is_written_before_ctrl_c_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +124,7 @@ def test_what_is_written_before_ctrl_c_stays(
         (["--out", "plans.csv", "--concurrency", "many"], "concurrency: cannot read 'many'"),
         (["--out", "plans.csv", "--context", "9k:1k:x2"], "write the smaller number first"),
         (["--out", "plans.csv", "--concurrency", "9:1:+1"], "write the smaller number first"),
-        (["--out", "plans.csv", "--concurrency", "1:9:+0"], "write a whole number such as 8"),
+        (["--out", "plans.csv", "--concurrency", "1:9:+0"], "0 is out of range"),
         (
             ["--out", "plans.csv", "--context", "1:99k:+1", "--concurrency", "1:99999:+1"],
             "one sweep writes at most 1,000,000,000",
