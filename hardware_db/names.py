@@ -177,7 +177,7 @@ _ALIKE = 0.75
 """Score from which a name is offered."""
 
 
-_MEMORY = pattern(r"\s+([0-9]+) ?GB\b")
+_MEMORY = pattern(r"(?<!with)(?<!,)\s+([0-9]+) ?GB\b")
 _MAKERS = pattern(r"^(?:NVIDIA|AMD|Apple|Intel|Google)\s+(?:GeForce\s+|Tesla\s+|Instinct\s+)?")
 _LEFT_OUT = pattern(r"\s+(?:Blackwell|Generation|Edition|Super ?chip)\b|\s+\([^)]*\)")
 

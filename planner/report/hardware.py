@@ -7,7 +7,7 @@ from typing import Any
 
 from hardware_db import Accelerator, Figure, Price, System
 from hardware_db.walk import figures
-from planner.units import format_gib
+from planner.units import counted, format_gib
 
 
 def entry_lines(entry: Accelerator | System) -> Iterator[str]:
@@ -16,13 +16,16 @@ def entry_lines(entry: Accelerator | System) -> Iterator[str]:
     yield f"{entry.name} ({entry.id})"
     if entry.aliases:
         yield f"also: {', '.join(entry.aliases)}"
-    if isinstance(entry, System):
-        yield f"{entry.count}× {accelerator.name} ({accelerator.id}) in {entry.nodes} node(s)"
-    basis = accelerator.total_bytes_source
-    yield (
-        f"engines budget on {format_gib(accelerator.total_bytes, 2)} each"
-        f" ({basis.source}; grade {basis.grade})"
-    )
+    kinds = {one.id: one for one in entry.accelerators} if isinstance(entry, System) else {}
+    for one in kinds.values() or (accelerator,):
+        if isinstance(entry, System):
+            count = entry.accelerators.count(one)
+            yield f"{count}× {one.name} ({one.id}) in {counted(entry.nodes, 'node')}"
+        basis = one.total_bytes_source
+        yield (
+            f"engines budget on {format_gib(one.total_bytes, 2)} each"
+            f" ({basis.source}; grade {basis.grade})"
+        )
     yield ""
     yield "grades: A machine output, B two third parties, C derived or one third party, D unverified"
     yield ""
@@ -39,8 +42,9 @@ def entry_lines(entry: Accelerator | System) -> Iterator[str]:
     for note in notes:
         yield f"! {note}"
     if isinstance(entry, System):
+        also = (f"qwenplan hardware {one}" for one in kinds)
         yield ""
-        yield f"See also: qwenplan hardware {accelerator.id}"
+        yield f"See also: {', '.join(also)}"
 
 
 def _figure(name: str, figure: Figure) -> Iterator[str]:

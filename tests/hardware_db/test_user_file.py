@@ -362,3 +362,12 @@ def test_who_serves_a_file_that_was_never_right_has_the_bundled_data(
         get("h100")
     monkeypatch.setattr(last_good, "_SERVES", [LastGood(is_server=True)])
     assert get("h100").id == "h100-sxm"
+
+
+def test_a_size_that_is_a_part_of_the_name_stays(
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "RTX 5090 with 64 GB" was called "RTX 5090 with"."""
+    text = CARD.replace('"Our card"', '"RTX 5090 with 64 GB"')
+    monkeypatch.setenv("QWENPLAN_HARDWARE", str(write(text)))
+    assert resolve("our-card").accelerator.short_name == "RTX 5090 with 64 GB"
