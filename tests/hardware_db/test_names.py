@@ -249,7 +249,8 @@ def test_a_count_is_kept_and_no_node_holds_more_than_it_can(count: Any, accelera
     assert system.accelerator is accelerator
     most = accelerator.max_per_node
     curated = any(system is known for known in bundled().systems)
-    assert most is None or curated or system.accelerators_per_node <= most
+    told = any("more than most boards have slots for" in said for said in system.assumptions)
+    assert most is None or curated or told or system.accelerators_per_node <= most
 
 
 @given(st.integers(1, 4096))
