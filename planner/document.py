@@ -130,8 +130,12 @@ class RefusalDocument:
 
 @frozen
 class LaunchDocument:
-    """What to type; absent where the server would not start."""
+    """What to type; absent where the server would not start.
 
+    `program` has the lines of a program that runs the engine inside, where one was named.
+    """
+
+    program: list[str]
     command: str
     argv: list[str]
     environment: dict[str, str]
@@ -325,6 +329,7 @@ def _document(
             for refusal in plan.refusals
         ],
         launch=LaunchDocument(
+            program=list(launch.program),
             command=launch.command,
             argv=list(launch.argv),
             environment=dict(launch.environment),

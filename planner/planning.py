@@ -1,7 +1,6 @@
 """Make the `Plan` of one deployment: the verdict, the terms, the limits and the command.
 
-Every part of the deployment is settled when it arrives here; what is chosen where nobody says is
-the business of `planner.question`.
+Every part of the deployment is settled here; `planner.question` chooses what nobody says.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ class Outcome(Enum):
 class Plan:
     """The answer to one deployment.
 
-    What decides is computed at once; sentence, warnings, command and log when they are asked for,
-    because a search asks a thousand plans for nothing but their outcome.
+    What decides is computed at once; sentence, command and log when asked for: a search asks a thousand
+    plans for nothing but their outcome.
 
     Attributes:
         deployment: the question, with everything resolved.
@@ -64,6 +63,7 @@ class Plan:
         kept: words of the user's own command that the command carries on.
         environment: variables that the user's own command sets.
         named: how the user's own command names the model.
+        front: what a program that runs the engine inside is told first.
         lead: what the verdict begins with, where something is missing.
     """
 
@@ -80,6 +80,7 @@ class Plan:
     kept: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     named: tuple[str, ...] = ()
+    front: tuple[str, ...] = ()
     lead: str = ""
 
     __repr__ = object.__repr__  # whatever it is made of would be pages
@@ -138,8 +139,8 @@ class Plan:
         """The command of just this question, started or refused; None when it cannot run."""
         if self.allocation is None:
             return None
-        command = _launch(self.deployment, self.policy, self.allocation)
-        return _with_kept(command.naming(self.named), self.kept, self.environment)
+        command = _launch(self.deployment, self.policy, self.allocation).naming(self.named)
+        return _with_kept(command, self.kept, self.environment).behind(self.front)
 
     @cached_property
     def expected_log(self) -> tuple[str, ...]:
@@ -196,9 +197,8 @@ def plan_deployment(
         deployment: what is asked, its layout included.
         engine: who allocates.
         notes: what to tell first, such as what was chosen and why.
-        kept: words of the user's own command that change nothing in memory: they come back in the
-            command.
-        environment: variables that the user's own command sets, likewise.
+        kept: words of the user's own command that change nothing in memory.
+        environment: variables that it sets; all of it comes back in the command.
         named: how it names the model, likewise.
         front: the program that runs the engine inside, where one was named.
 
@@ -210,7 +210,7 @@ def plan_deployment(
     learned = (deployment.lesson.words,) if deployment.lesson is not None else ()
     notes = (*deployment.system.assumptions, *learned, *notes, *deployment.checkpoint.remarks)
     allocation = allocation_of(deployment, engine)
-    notes = (*notes, *front_words(front, engine.name, deployment, allocation))
+    inside = front_words(front, engine.name, deployment, allocation)
     return Plan(
         deployment=deployment,
         policy=engine,
@@ -219,11 +219,12 @@ def plan_deployment(
         ranks=() if allocation is None else allocation.ranks,
         allocation=allocation,
         refusals=() if allocation is not None else refusals_of(deployment, engine),
-        told=notes,
+        told=(*notes, *inside.notes),
         notes=() if allocation is None else allocation.notes,
         kept=kept,
         environment=environment,
         named=named,
+        front=inside.lines,
     )
 
 

@@ -13,7 +13,7 @@ from hardware_db.records import frozen
 from planner.asking import as_held, as_said, ask
 from planner.cli import terminal
 from planner.cli.spellings import SPELLINGS
-from planner.engines import ENGINES
+from planner.engines import ENGINES, FRONTS
 from planner.engines.option_kinds import decimal_number
 from planner.errors import InputError
 from planner.layout import Layout
@@ -25,7 +25,7 @@ _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "engine": (
         SPELLINGS["engine"],
         "ENGINE",
-        f"Who serves: {', '.join(ENGINES)}. Without it: what suits the hardware.",
+        f"Who serves: {', '.join((*ENGINES, *FRONTS))}. Without it: what suits the hardware.",
     ),
     "precision": (
         SPELLINGS["precision"],

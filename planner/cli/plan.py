@@ -4,6 +4,7 @@ Annotations are values here: each that is text is compiled whenever a plan start
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,6 +87,8 @@ def plan(
         }
     )
     recommended = None
+    if command is None and _is_command(asked.model):
+        command, asked = asked.model, replace(asked, model=None)
     if command is None:
         recommended = _chosen(asked)
     # whoever names degrees of parallelism looks for the memory of every stage
@@ -177,6 +180,15 @@ def _cost(answer: planning.Plan, output_tokens: int | None) -> tuple[str, ...]:
     return tuple(cost_lines(cost_of(answer, output_tokens=output_tokens)))
 
 
+def _is_command(name: str | None) -> bool:
+    """Say whether what stands where MODEL is expected is a launch command."""
+    if name is None or " " not in name:
+        return False
+    from planner.engines import commands
+
+    return commands.is_command(name)
+
+
 def _of_command(asked: Typed, command: str) -> planning.Plan:
     """Return the plan of what `command` starts; further words are options that it does not say.
 
@@ -188,7 +200,7 @@ def _of_command(asked: Typed, command: str) -> planning.Plan:
     if asked.model is not None:
         raise InputError("MODEL and --command: the command names its model; give one of them")
     for flag in asked.given(*SAID_BY_COMMAND):
-        raise InputError(f"{flag}: --command says it already; change it in the command")
+        raise InputError(f"{flag}: the command says it already; change it there")
     engine, told = observed.read_command(command)
     concurrency = asked.concurrency
     with terminal.progress() as progress:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from planner.engines.engine import Allocation, AnyEngine, Deployment
-from planner.engines.face import Face
+from planner.engines.face import Face, InFront
 from planner.errors import InputError
 from planner.units import check_text, letters, shown
 
@@ -128,7 +128,7 @@ def front_notes(front: str | None) -> tuple[str, ...]:
 
 def front_words(
     front: str | None, engine: str, deployment: Deployment, allocation: Allocation | None
-) -> tuple[str, ...]:
+) -> InFront:
     """Return what to tell a program that runs an engine inside, and what of a plan is not its own.
 
     Nothing where no such program was named, or another engine is planned.
@@ -140,5 +140,5 @@ def front_words(
         allocation: what the engine makes of that, if it takes it.
     """
     if front is None or FRONTS.get(front) != engine or allocation is None:
-        return ()
+        return InFront()
     return FACES[engine].front(FRONT_TITLES[front], deployment, allocation)

@@ -22,6 +22,9 @@ SHELLS = ("bash", "sh", "zsh", "dash")
 _RUNS = re.compile(r"-[a-z]*c")
 """The flag of a shell that runs what follows: ``-c``, ``-lc``."""
 
+LEAST_WORDS = 2
+"""Words of a command: a program and what it is told."""
+
 RUNNERS = ("docker", "podman", "nerdctl")
 _RELEASE = re.compile(r"v?(\d+\.\d+\.\d+(?:\.post\d+)?)")
 
@@ -141,6 +144,23 @@ def read_command(text: str | Sequence[str]) -> tuple[str, Command]:
     if (instead := not_planned(words)) is not None:
         raise InputError(instead)
     raise NoServerError(_unknown(known))
+
+
+def is_command(text: str) -> bool:
+    """Say whether a text starts a program, planned or not, and is no model's name."""
+    if len(text.split()) < LEAST_WORDS:
+        return False
+    try:
+        shell_words(text)
+    except InputError:  # an apostrophe
+        return False
+    try:
+        read_command(text)
+    except NoServerError:
+        return False
+    except InputError:
+        pass
+    return True
 
 
 def _given_to_run(word: str) -> Iterator[list[str]]:

@@ -55,9 +55,29 @@ class CommandReader:
     flags: FlagTable
 
 
-def _nothing(title: str, deployment: Deployment, allocation: Allocation) -> tuple[str, ...]:
+@frozen
+class InFront:
+    """What a program that runs an engine inside is told for a plan.
+
+    Attributes:
+        typed: its own commands.
+        steps: what is clicked in a program with windows, a sentence.
+        notes: what of the plan is the engine's alone.
+    """
+
+    typed: tuple[str, ...] = ()
+    steps: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What stands before the engine's command: commands, or the steps as a comment."""
+        return (*self.typed, *([f"# {self.steps}"] if self.steps else []))
+
+
+def _nothing(title: str, deployment: Deployment, allocation: Allocation) -> InFront:
     """Tell a program nothing: the answer of engines that none runs inside."""
-    return ()
+    return InFront()
 
 
 @frozen
@@ -78,4 +98,4 @@ class Face:
     container: Container | None = None
     modelfile: Callable[[Deployment, Allocation, Launch], Modelfile | None] | None = None
     bench: Bench | None = None
-    front: Callable[[str, Deployment, Allocation], tuple[str, ...]] = _nothing
+    front: Callable[[str, Deployment, Allocation], InFront] = _nothing

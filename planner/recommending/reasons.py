@@ -274,10 +274,7 @@ def cache_measured(pick: Choice) -> str:
     loss, word = losses[0], cache_word(taken).text
     if taken in SMALLER_CACHE.values():
         word = f"8-bit caches count as {word}"
-    return (
-        f"{word}: {loss.metric} {loss.value:.2g}, {loss.protocol.setup}; other caches were measured in"
-        " another way, so their figures do not compare"
-    )
+    return f"{word}; measured: {loss.metric.removeprefix('KV: ')} {loss.value:.2g} ({loss.protocol.setup})"
 
 
 def _savings(pick: Choice) -> str:

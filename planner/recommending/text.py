@@ -24,7 +24,7 @@ from planner.report.beside import beside
 from planner.report.text import BAR, MARKS, SIGNS
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.throughput.answer import duration, two_digits
-from planner.units import capital, counted, format_gib
+from planner.units import counted, format_gib
 
 WARNINGS = 3
 """Sentences that a user can act on and that are shown; all are behind ``--explain``."""
@@ -96,11 +96,11 @@ def recommendation_text(
     lines = [f"{SIGNS[plan.outcome]} {headline(answer)}"]
     lines += [f"  Better: {line}" for line in first_better(answer)]
     inside = front_words(answer.wanted.front, plan.engine, plan.deployment, plan.allocation)
-    lines += ["", *_command(plan, inside[:1]), ""]
+    lines += ["", *_command(plan, inside.lines), ""]
     lines += [f"  {line}" for line in _why(answer.wanted, pick)]
     head, *rest = chosen(answer, pick)
     lines += ["", f"  Chosen    {head}", *(f"            {line}" for line in rest)]
-    told = (*answer.wanted.notes, *_nodes(answer.wanted), *inside[1:])
+    told = (*answer.wanted.notes, *_nodes(answer.wanted), *inside.notes)
     warnings = (*told, *floor_words(pick), *tool_words(answer.wanted, pick), *_warnings(plan))
     lines += [f"  ! {warning}" for warning in warnings]
     if answer.front:
@@ -212,17 +212,15 @@ def _warnings(plan: Plan) -> tuple[str, ...]:
     return (*plan.deployment.system.assumptions, *own)[:WARNINGS]
 
 
-def _command(plan: Plan, own: Sequence[str] = ()) -> Iterator[str]:
+def _command(plan: Plan, own: tuple[str, ...]) -> Iterator[str]:
     """What to type: first what the program that was named is told, where it has words of its own."""
     if plan.launch is None:
         return
-    for words in own:
-        yield f"    {capital(words)}"
-        yield f"    or with {plan.launch.argv[0]}, which this is planned for:"
-    yield from (f"    {line}" for line in plan.launch.lines)
-    if plan.launch.shortened:
-        yield f"    ({plan.launch.shortened}; --emit shell writes all)"
-    for note in plan.launch.notes[:2]:
+    launch = plan.launch.behind(own)
+    yield from (f"    {line}" for line in launch.lines)
+    if launch.shortened:
+        yield f"    ({launch.shortened}; --emit shell writes all)"
+    for note in launch.notes[:2]:
         yield f"    ({note})"
 
 

@@ -17,7 +17,7 @@ from planner.cli.main import run
 from planner.cli.slips import DRAFTING
 from planner.cli.terminal import prepare_streams
 from planner.emitting import KINDS
-from planner.engines import ENGINES
+from planner.engines import ENGINES, FRONTS
 from planner.engines.options import declared
 
 MAIN = [
@@ -245,7 +245,7 @@ def test_help_names_what_can_be_asked_for(ask: Ask) -> None:
     status, out, err = ask("plan", "--help")
     assert (status, err) == (0, "")
     words = " ".join(out.split())
-    assert f"Who serves: {', '.join(ENGINES)}." in words
+    assert f"Who serves: {', '.join((*ENGINES, *FRONTS))}." in words
     assert f"Only what to type: {', '.join(KINDS)}." in words
     assert "Exit status: 0 it fits, 5 it starts but holds fewer" in words
     listed = ask("--help")[1]

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.engines.engine import Allocation, Deployment
+from planner.engines.face import InFront
 from planner.engines.llamacpp.answer import LlamacppAnswer
 from planner.engines.llamacpp.launch import hub_file, in_library, ollama_serve
 from planner.units import format_tokens
 
 
-def in_front(title: str, deployment: Deployment, answer: Allocation) -> tuple[str, ...]:
-    """Return the program's own command or steps, and what it does otherwise where RAM holds weights.
+def in_front(title: str, deployment: Deployment, answer: Allocation) -> InFront:
+    """Return the program's own commands or steps, and what it does otherwise where RAM holds weights.
 
     Args:
         title: the program, as people write it.
@@ -23,35 +24,35 @@ def in_front(title: str, deployment: Deployment, answer: Allocation) -> tuple[st
         answer: what llama-server makes of it.
     """
     if not isinstance(answer, LlamacppAnswer) or not answer.starts:
-        return ()
+        return InFront()
     answer = answer.served
     if title == "KoboldCpp":
-        return (f"KoboldCpp's own command: `{' '.join(_kobold(deployment, answer))}`",)
+        return InFront(typed=(" ".join(_kobold(deployment, answer)),))
+    typed, steps = tuple[str, ...](), ""
     if title != "Ollama":
-        typed: tuple[str, ...] = (_steps(title, deployment),)
-    elif in_library(deployment.checkpoint.id):
-        typed = ()  # the launch command's own note says it
-    else:
-        typed = (_run(deployment, answer),)
+        steps = _steps(title, deployment)
+    elif not in_library(deployment.checkpoint.id):  # the launch command says a tag's itself
+        typed = _ollama(deployment, answer)
     moe = answer.fitted.n_cpu_moe
     if not moe and not answer.placement.outside:
-        return typed
+        return InFront(typed=typed, steps=steps)
     what = "its experts" if moe else "its layers"
     lacks = " (it has no switch for experts)" if moe and title == "Ollama" else ""
-    return (
-        *typed,
+    differs = (
         f"split and speed are llama-server's with {what} in RAM; {title} splits by rules of its"
-        f" own{lacks} and may be slower: measure there, or type the llama-server command",
+        f" own{lacks} and may be slower: measure there, or type the llama-server command"
     )
+    return InFront(typed=typed, steps=steps, notes=(differs,))
 
 
-def _run(deployment: Deployment, answer: LlamacppAnswer) -> str:
+def _ollama(deployment: Deployment, answer: LlamacppAnswer) -> tuple[str, ...]:
     """Ollama's server and model."""
     remote = hub_file(deployment.checkpoint)
     serve = ollama_serve(deployment, answer)
     if remote is None:
-        return f"Ollama's own command: `{serve}`, then a Modelfile (--emit ollama)"
-    return f"Ollama's own commands: `{serve}`, then `ollama run hf.co/{remote}`"
+        made = "# with the Modelfile that --emit ollama writes (on the page: Download):"
+        return serve, made, "ollama create NAME -f Modelfile; ollama run NAME"
+    return serve, f"ollama run hf.co/{remote}"
 
 
 def _steps(title: str, deployment: Deployment) -> str:

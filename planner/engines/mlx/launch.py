@@ -9,7 +9,6 @@ from planner.engines.mlx.answer import MlxAnswer
 from planner.engines.mlx.options import KEPT_CACHES, PROMPTS
 from planner.engines.options import written_words
 from planner.engines.yarn import yarn_parameters
-from planner.units import format_gib
 
 
 def launch_of(deployment: Deployment, answer: MlxAnswer) -> Launch:
@@ -34,7 +33,7 @@ def launch_of(deployment: Deployment, answer: MlxAnswer) -> Launch:
         where = "text_config of config.json" if model.vision is not None else "config.json"
         notes.append(f'in {where}, set "rope_parameters" to {rope}')
     notes.append(
-        f"the server does not bound a request: keep prompts and max_tokens within"
-        f" {deployment.context:,} tokens ({format_gib(answer.working_set)} usable)"
+        f"the server does not bound a request: keep a prompt and its max_tokens within"
+        f" {deployment.context:,} tokens together"
     )
     return Launch(argv=tuple(argv), notes=tuple(notes), model=(deployment.checkpoint.id,))

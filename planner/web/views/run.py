@@ -7,15 +7,15 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from planner.document import plan_document
 from planner.emitting import emit, kinds
-from planner.emitting.container import heading
-from planner.engines import FRONTS, front_words, title_of
+from planner.engines import front_words, title_of
+from planner.engines.face import InFront
 from planner.planning import Outcome, Plan
 from planner.recommending.answer import choice_document
 from planner.recommending.reasons import cache_measured
@@ -149,11 +149,14 @@ def _show_command(asked: Asked, found: Answer, whole: Plan, plan: Plan) -> None:
         st.code(plan.allocation.refusal, language=None, wrap_lines=True)
         st.markdown("**The command that it would refuse**")
         show_command(launch.command)
-    elif (file := _file_of_front(asked, plan)) is not None:
-        st.markdown(f"**What to tell {escape(title_of(asked.engine))}**")
-        st.code(file, language=None, wrap_lines=True)
     else:
-        st.markdown(f"**What to type** for {engine}")
+        inside = _in_front(asked, plan)
+        launch = replace(launch, program=()) if inside.steps else launch.behind(inside.typed)
+        if inside.steps:
+            st.markdown(f"**What to click**: {escape(inside.steps)}. Or with llama-server:")
+        else:
+            server = title_of(asked.engine) if inside.typed else plan.server
+            st.markdown(f"**What to type** for {escape(server)}")
         show_command("\n".join(launch.lines))
         if launch.shortened:
             told = f"{capital(launch.shortened)}; the shell script under Download has all"
@@ -161,16 +164,6 @@ def _show_command(asked: Asked, found: Answer, whole: Plan, plan: Plan) -> None:
     _show_downloads(found, whole, plan)
     if facts := _facts(found, whole, plan):
         st.markdown("\n".join(f"- :small[{escape(fact)}]" for fact in facts))
-
-
-def _file_of_front(asked: Asked, plan: Plan) -> str | None:
-    """What a program that runs the engine inside is told, without the file's heading."""
-    if FRONTS.get(asked.engine) != plan.engine or asked.engine not in kinds(plan):
-        return None
-    told = set(heading(plan))
-    return "\n".join(
-        line for line in emit(plan, asked.engine).splitlines() if line not in told
-    ).strip()
 
 
 def _facts(found: Answer, plan: Plan, held: Plan) -> list[str]:
@@ -211,7 +204,7 @@ def _show_must(asked: Asked, found: Answer, plan: Plan) -> None:
     """What must be done for the command to work, and for what it is wanted for."""
     launch = plan.launch
     must = [
-        *_in_front(asked, plan),
+        *_in_front(asked, plan).notes,
         *(launch.notes if launch is not None else ()),
     ]
     if found.wanted is not None and found.choice is not None and launch is not None:
@@ -223,7 +216,7 @@ def _show_must(asked: Asked, found: Answer, plan: Plan) -> None:
 
 def _show_known(asked: Asked, found: Answer, plan: Plan, *, but_ram: bool) -> None:
     """What is good to know; `but_ram` leaves out what a button above says of more RAM."""
-    elsewhere = (*plan.deployment.checkpoint.remarks, *_in_front(asked, plan))
+    elsewhere = (*plan.deployment.checkpoint.remarks, *_in_front(asked, plan).notes)
     known = [
         *(floor_words(found.choice) if found.choice is not None else ()),
         *(note for note in plan.warnings if note not in elsewhere),
@@ -244,7 +237,7 @@ def _show_details(found: Answer, plan: Plan) -> None:
             _list(details)
 
 
-def _in_front(asked: Asked, plan: Plan) -> tuple[str, ...]:
+def _in_front(asked: Asked, plan: Plan) -> InFront:
     """What to do in a program that runs the engine inside, and what of the plan is not its own."""
     return front_words(asked.engine, plan.engine, plan.deployment, plan.allocation)
 
