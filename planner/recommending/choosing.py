@@ -94,13 +94,11 @@ class Search:
         for turn, lane in enumerate(lanes(base, wanted.system, wanted.wish, wanted.fixed)):
             if self._may_hold and lane.spare < self._least_cache(base):
                 continue
-            best = min(
-                (int(choice.word) for choice in found if self._is_good(choice)), default=None
-            )
-            if best == Word.ORIGINAL and not thorough and wanted.wish.best == "quality":
+            best = min((choice.word for choice in found if self._is_good(choice)), default=None)
+            if best is Word.ORIGINAL and not thorough and wanted.wish.best == "quality":
                 break
             # where nothing is lost already, a further engine is an alternative, no better answer
-            few = not thorough or best == Word.ORIGINAL
+            few = not thorough or best is Word.ORIGINAL
             for choice in self._of_lane(base, lane, turn, found, few=few):
                 found.append(choice)
         if wanted.wish.best == "context":

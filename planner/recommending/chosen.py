@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from planner.engines.choice import LOADS
 from planner.recommending.choice import CLEARLY, Choice
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.front import front, is_shown, shape_of
 from planner.recommending.siblings import is_quicker, released, siblings
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
-from planner.registry import Word, classes, rank_of, uses
+from planner.registry import Word, classes, entries_of, loss_of, rank_of, uses
 
 BESIDE = 2
 """Other models that are set beside a named one."""
@@ -58,9 +59,22 @@ def _pick_and_front(
     pick = next((choice for choice in own if choice.holds), None)
     if pick is None:
         return None, ()
-    smaller = search.smaller_cache(pick)
-    others = [*choices, *([smaller] if smaller is not None else [])]
+    beside = search.smaller_cache(pick), _in_16_bits(search, pick)
+    others = [*choices, *(choice for choice in beside if choice is not None)]
     return pick, front(pick, others, wanted.wish, named=wanted.base is not None)
+
+
+def _in_16_bits(search: Search, pick: Choice) -> Choice | None:
+    """Return the original of a pick in 8 bits, in the same server, where it holds the workload."""
+    if pick.said is not Word.EIGHT_BITS or search.wanted.fixed.precision is not None:
+        return None
+    for row in entries_of(pick.entry.base):
+        loaded = pick.plan.engine in LOADS.get(row.container, ())
+        if row.recommendable and loaded and loss_of(row).basis == "original":
+            plan = search.plan(row, pick.plan.engine)
+            held = plan is not None and plan.fits and plan.ranks
+            return replace(pick, entry=row, plan=plan, loss=loss_of(row)) if plan and held else None
+    return None
 
 
 def all_held(wanted: Wanted) -> list[Choice]:

@@ -83,6 +83,11 @@ def _quicker(pick: Choice, ready: Sequence[Choice], wish: Wish) -> Iterator[Choi
         finest = min(finer, key=lambda choice: (choice.holding(wish), int(choice.word)))
         slow = _is_slower(finest, pick)
         yield replace(finest, better="better quality, slower" if slow else "better quality")
+    if pick.said is Word.EIGHT_BITS:
+        for choice in ready:
+            if choice.loss.basis == "original" and choice.plan.engine == pick.plan.engine:
+                costs = ", slower" if _is_slower(choice, pick) else ""
+                yield replace(choice, better=f"the original's 16 bits{costs}")
     sound = [choice for choice in ready if choice.is_above_floor]
     if pick.per_user is not None:
         fast = [choice for choice in sound if (choice.per_user or 0) >= CLEARLY * pick.per_user]

@@ -80,33 +80,27 @@ def _why_file(answer: Recommendation, pick: Choice) -> str:
         )
         small = " without a large loss" if pick.word < Word.LARGE else ""
         return f"of its files that {most[wish.best]}{sound}{small}, the one that loses least"
-    counted = (
-        " (weights of 8 bits count as the original)"
-        if pick.loss.word is Word.ORIGINAL and pick.loss.said > Word.ORIGINAL
-        else ""
-    )
-    if pick.per_user is None:
-        return f"the best class of quality that fits{counted}"
-    if to_two_digits(pick.per_user) < wish.least_speed:
+    if pick.per_user is not None and to_two_digits(pick.per_user) < wish.least_speed:
         return _why_slow(answer, pick)
     least = wish.least_speed if pick.is_slow(wish) else wish.comfortable
+    at_speed = f" at about {least:g} tok/s or more" if pick.per_user is not None else ""
 
     def best(how: str) -> str:
-        return f"the best class of quality {how} at about {least:g} tok/s or more"
+        return f"the best class of quality {how}{at_speed}"
 
-    roomy = "with room to spare"
+    roomy = "that fits safely"
     finer = (
         choice
         for choice in answer.front
         if choice.entry.base == pick.entry.base
         and choice.loses_less(pick)
-        and (choice.per_user or 0.0) >= least
+        and (choice.per_user or 0.0) >= (least if at_speed else 0.0)
     )
     other = next(finer, None)
     if other is None:  # finer files may fit tightly, which the front does not always list
         finest = pick.is_tight or pick.loss.word <= Word.ORIGINAL
-        return best("that fits" if finest else roomy) + counted
-    return f"{best(roomy)}; {_file(other)} loses less, but {_what_is_wrong(other)}"
+        return best("that fits" if finest else roomy)
+    return f"{best(roomy)}; {_file(other)} loses less, but {_what_is_wrong(other, pick)}"
 
 
 def _why_slow(answer: Recommendation, pick: Choice) -> str:
@@ -115,26 +109,34 @@ def _why_slow(answer: Recommendation, pick: Choice) -> str:
     for other in answer.front:
         if other.entry.base == pick.entry.base and (other.per_user or 0.0) >= least:
             rate = two_digits(other.per_user or 0.0)
-            but = _what_is_wrong(other) if other.word <= Word.SMALL else f"has {other.said.text}"
+            but = (
+                _what_is_wrong(other, pick)
+                if other.word <= Word.SMALL
+                else f"has {other.said.text}"
+            )
             return f"as {_file(other)}, which reaches {rate} tok/s, {but}"
     return f"as no file of it reaches {least:g} tok/s here, the best trade of speed and loss"
 
 
-def _what_is_wrong(finer: Choice) -> str:
+def _what_is_wrong(finer: Choice, pick: Choice) -> str:
     """Return what keeps a finer file from being the pick."""
     if finer.is_for_few:
         return f"is loaded by {finer.plan.engine_title}, which is for a few users"
     if finer.fills_ram:
         return "takes most of the RAM"
-    if finer.in_ram and finer.per_user is not None:
-        return f"with a part in RAM gives about {two_digits(finer.per_user)} tok/s"
+    if finer.in_ram and finer.per_user is not None and pick.per_user is not None:
+        rate, own = two_digits(finer.per_user), two_digits(pick.per_user)
+        return f"with a part in RAM gives about {rate} tok/s instead of {own}"
+    if finer.in_ram:
+        return "only with a part in RAM, which is slower"
     if finer.curbed and finer.plan.deployment.concurrency == 1:
         return "leaves too little room for the server's own defaults"
     if finer.curbed:
         return f"fits only with {finer.curbed}"
     if not finer.is_tight and finer.standing > 1:
         return f"is of {finer.entry.repo.partition('/')[0]}, who stores little of the family"
-    return "is tight"
+    spare = format_gib(finer.plan.headroom or 0)
+    return f"its estimate may be off by more than the {spare} that it leaves"
 
 
 def _is_fast_enough(pick: Choice, wish: Wish) -> bool:

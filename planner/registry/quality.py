@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from enum import IntEnum
+from enum import Enum
 from functools import cache, lru_cache
 from typing import Literal
 
@@ -45,15 +45,16 @@ _LARGE_DENSE = 20_000_000_000
 """Parameters from which on a dense model's KLD was measured; smaller ones have perplexities."""
 
 
-class Word(IntEnum):
-    """A loss in words, the least first."""
+class Word(float, Enum):
+    """A loss in words, the least first; by `EIGHT_BITS` nothing is chosen, it is only said."""
 
-    ORIGINAL = 0
-    NEAR_LOSSLESS = 1
-    SMALL = 2
-    NOTICEABLE = 3
-    LARGE = 4
-    UNKNOWN = 5
+    ORIGINAL = 0.0
+    EIGHT_BITS = 0.5
+    NEAR_LOSSLESS = 1.0
+    SMALL = 2.0
+    NOTICEABLE = 3.0
+    LARGE = 4.0
+    UNKNOWN = 5.0
 
     @property
     def text(self) -> str:
@@ -63,6 +64,7 @@ class Word(IntEnum):
 
 _TEXTS: Mapping[Word, str] = {
     Word.ORIGINAL: "as the original",
+    Word.EIGHT_BITS: "8 bits",
     Word.NEAR_LOSSLESS: "near-lossless",
     Word.SMALL: "small loss",
     Word.NOTICEABLE: "noticeable loss",
@@ -117,15 +119,19 @@ class Loss:
 
     @property
     def said(self) -> Word:
-        """The word that users read: by the measured number, of 8 bits, too."""
-        if self.word is Word.ORIGINAL and self.value is not None:
-            return word_of(self.value)
-        return self.word
+        """The word that users read: 8 bits as such, unless less was measured of them."""
+        exact = self.basis == "original" or (
+            self.value is not None and word_of(self.value) is Word.ORIGINAL
+        )
+        return Word.EIGHT_BITS if self.word is Word.ORIGINAL and not exact else self.word
 
     @property
     def text(self) -> str:
         """One line: the word, the number and what it rests on."""
-        return f"{self.said.text} ({self.evidence})" if self.evidence else self.said.text
+        told = self.said.text
+        if self.said is Word.EIGHT_BITS:
+            told += ", which count as the original"
+        return f"{told} ({self.evidence})" if self.evidence else told
 
     @property
     def evidence(self) -> str:

@@ -172,15 +172,17 @@ def test_nothing_is_said_of_caches_that_nobody_measured() -> None:
     assert cache_losses("nvfp4") == ()
 
 
-def test_eight_bits_are_named_by_their_number_and_chosen_by_their_class() -> None:
+def test_eight_bits_are_named_as_such_with_their_number() -> None:
+    """A file of 8 bits was called a small loss beside "8 bits count as the original"."""
     measured = loss_of(entry("Qwen/Qwen3.8-27B-FP8"))
     assert measured.word is Word.ORIGINAL
-    assert measured.said is Word.NEAR_LOSSLESS
-    assert measured.text == "near-lossless (KLD 0.0053, measured for this file)"
+    assert measured.said is Word.EIGHT_BITS
+    counts = "8 bits, which count as the original"
+    assert measured.text == f"{counts} (KLD 0.0053, measured for this file)"
     assert measured.evidence == "KLD 0.0053, measured for this file"
     kind = loss_of(entry("Qwen/Qwen3.5-27B-FP8"))
     assert kind.word is Word.ORIGINAL
-    assert kind.text == "small loss (KLD 0.0053–0.052 in 4 files of this kind)"
+    assert kind.text == f"{counts} (KLD 0.0053–0.052 in 4 files of this kind)"
     unmeasured = loss_of(entry("Qwen/Qwen3.5-27B"))
     assert (unmeasured.text, unmeasured.evidence) == ("as the original", "")
 
@@ -189,7 +191,7 @@ def test_a_word_that_the_shown_number_does_not_give_says_where_it_is_from() -> N
     counted = 0
     for entry in entries():
         loss = loss_of(entry)
-        if loss.basis != "file" or loss.value is None:
+        if loss.basis != "file" or loss.value is None or loss.said is Word.EIGHT_BITS:
             continue
         follows = loss.said is word_of(loss.value)
         assert follows != ("judged with others of its kind" in loss.text), loss.text

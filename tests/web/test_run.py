@@ -294,11 +294,14 @@ def test_a_program_with_an_engine_inside_is_told_its_own_way(
     query = {"v": "2", "model": "Qwen3.6-27B", "on": "rtx-3090"}
     app = open_app(**query, **{"with": "ollama"})
     assert "with Ollama (llama.cpp)" in line(app)
-    assert "FROM hf.co/" in app.code[0].value
-    assert "PARAMETER num_ctx 32768" in app.code[0].value
+    own, server = app.code[0].value.split("# or with llama-server")
+    assert own.startswith("OLLAMA_CONTEXT_LENGTH=32768 ")
+    assert "\nollama run hf.co/" in own
+    assert "\nllama-server -hf " in server
     app = open_app(**query, **{"with": "lmstudio"})
     assert "with LM Studio (llama.cpp)" in line(app)
-    assert text_of(app).count("In LM Studio: load") == 1
+    assert "What to click**: in LM Studio: load" in text_of(app)
+    assert app.code[0].value.startswith("llama-server -hf ")
     assert "splits by rules of its own" not in text_of(app)
     app = open_app(v="2", model="Qwen3.5-35B-A3B", on="rtx-3060-12", ram="32", **{"with": "ollama"})
     assert "with its experts in RAM; Ollama splits by rules of its own" in text_of(app)
