@@ -140,7 +140,8 @@ class Plan:
         if self.allocation is None:
             return None
         command = _launch(self.deployment, self.policy, self.allocation).naming(self.named)
-        return _with_kept(command, self.kept, self.environment).behind(self.front)
+        program = self.front or command.program
+        return replace(_with_kept(command, self.kept, self.environment), program=program)
 
     @cached_property
     def expected_log(self) -> tuple[str, ...]:
@@ -177,8 +178,7 @@ class Plan:
 
 def device_rank(plan: Plan) -> Rank:
     """Return the tightest accelerator; the host where there is no other memory."""
-    devices = (rank for rank in plan.ranks if rank.name != HOST_RANK)
-    return next(devices, plan.ranks[0])
+    return next((rank for rank in plan.ranks if rank.name != HOST_RANK), plan.ranks[0])
 
 
 def plan_deployment(

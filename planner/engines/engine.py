@@ -267,10 +267,6 @@ class Launch:
             model=words,
         )
 
-    def behind(self, program: tuple[str, ...]) -> Launch:
-        """Return the commands behind those of a program that runs the engine inside, if it has some."""
-        return replace(self, program=program) if program else self
-
     @property
     def command(self) -> str:
         """The command as one shell line, quoted where the shell needs it."""

@@ -332,10 +332,11 @@ def in_order(found: Iterable[Choice], wish: Wish) -> list[Choice]:
 def _without_spilling(order: list[Choice], wish: Wish) -> list[Choice]:
     """Return candidates with the first that needs no RAM first, where it is much faster and loses little.
 
-    A finer file that spills into RAM is no answer where a good one lies on the accelerators.
+    A finer file that spills into RAM is no answer where a good one lies on the accelerators. Where
+    not even the first holds the workload, none does.
     """
     first = order[0]
-    if not first.in_ram:
+    if not first.in_ram or not first.plan.fits:
         return order
     for other in order:
         sound = other.holding(wish) <= first.holding(wish) and other.flaws(wish) == 0

@@ -45,7 +45,7 @@ def beside(search: Search, pick: Choice, choices: list[Choice]) -> Iterator[Miss
     yield from _with_limit_raised(wanted, pick)
     yield from _with_fewer(search, pick)
     yield from _left_out(wanted, pick)
-    yield from _better_for_fewer(wanted, pick, choices)
+    yield from _better_for_fewer(search, pick, choices)
 
 
 def misses(search: Search, choices: list[Choice]) -> Iterator[Miss]:
@@ -240,8 +240,9 @@ def _with_fewer(search: Search, pick: Choice) -> Iterator[Miss]:
         number *= 2
 
 
-def _better_for_fewer(wanted: Wanted, pick: Choice, choices: list[Choice]) -> Iterator[Miss]:
+def _better_for_fewer(search: Search, pick: Choice, choices: list[Choice]) -> Iterator[Miss]:
     """The best model of a better tier for so many at once that most are served without a wait."""
+    wanted = search.wanted
     if wanted.base is not None or wanted.concurrency <= A_FEW:
         return
     better = [
@@ -253,7 +254,7 @@ def _better_for_fewer(wanted: Wanted, pick: Choice, choices: list[Choice]) -> It
     better.sort(key=lambda choice: (choice.tier, choice.place))
     for _, own in groupby(better, key=lambda choice: choice.entry.base):
         # what is too slow for those that it holds is no better answer
-        held = [c for c in own if _holds(c, enough) and not c.is_below(wanted.wish)]
+        held = [c for c in own if _serves(search, c, enough) and not c.is_below(wanted.wish)]
         held.sort(key=lambda choice: (choice.in_ram, int(choice.word), -choice.users))
         for choice in held:
             chosen = _most_held(wanted, choice)
@@ -262,10 +263,19 @@ def _better_for_fewer(wanted: Wanted, pick: Choice, choices: list[Choice]) -> It
                 return
 
 
-def _holds(choice: Choice, users: int) -> bool:
-    """Say whether so many users are held at once, which takes less than to say how many are."""
+def _serves(search: Search, choice: Choice, users: int) -> bool:
+    """Say whether so many are held at once, none too slowly: it takes less than to say how many are.
+
+    What is too slow for them is no faster for more.
+    """
     allocation = choice.plan.allocation
-    return allocation is not None and allocation.holds(users)
+    if allocation is None or not allocation.holds(users):
+        return False
+    if choice.savings:
+        return True
+    cache = choice.plan.deployment.kv_cache_dtype
+    plan = search.plan(choice.entry, choice.plan.engine, kv_cache_dtype=cache, concurrency=users)
+    return plan is None or not replace(choice, plan=plan).is_below(search.wanted.wish)
 
 
 def _with_limit_raised(wanted: Wanted, pick: Choice | None) -> Iterator[Miss]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import hardware_db
 from hardware_db import System
@@ -216,7 +217,7 @@ def _command(plan: Plan, own: tuple[str, ...]) -> Iterator[str]:
     """What to type: first what the program that was named is told, where it has words of its own."""
     if plan.launch is None:
         return
-    launch = plan.launch.behind(own)
+    launch = replace(plan.launch, program=own or plan.launch.program)
     yield from (f"    {line}" for line in launch.lines)
     if launch.shortened:
         yield f"    ({launch.shortened}; --emit shell writes all)"

@@ -151,7 +151,7 @@ def _show_command(asked: Asked, found: Answer, whole: Plan, plan: Plan) -> None:
         show_command(launch.command)
     else:
         inside = _in_front(asked, plan)
-        launch = replace(launch, program=()) if inside.steps else launch.behind(inside.typed)
+        launch = replace(launch, program=() if inside.steps else inside.typed or launch.program)
         if inside.steps:
             st.markdown(f"**What to click**: {escape(inside.steps)}. Or with llama-server:")
         else:
