@@ -130,10 +130,7 @@ class RefusalDocument:
 
 @frozen
 class LaunchDocument:
-    """What to type; absent where the server would not start.
-
-    `program` has the lines of a program that runs the engine inside, where one was named.
-    """
+    """What to type, first in a `program` that runs the engine inside; absent where none would start."""
 
     program: list[str]
     command: str
@@ -308,16 +305,7 @@ def _document(
         ),
         planned_for=held.deployment.concurrency,
         ranks=[_rank(rank) for rank in held.ranks],
-        capacity=CapacityDocument(
-            sequences=plan.capacity.sequences,
-            tokens=plan.capacity.tokens,
-            longest_context=plan.capacity.longest_context,
-            limited_by=plan.capacity.limited_by,
-            blocks=plan.capacity.blocks,
-            block_size=plan.capacity.block_size,
-        )
-        if plan.capacity
-        else None,
+        capacity=CapacityDocument(**asdict(plan.capacity)) if plan.capacity else None,
         speed=_speed(speed),
         refusals=[
             RefusalDocument(

@@ -280,7 +280,9 @@ class Choice:
         flaws = self.flaws(wish) + self.is_for_few + outdone
         tier = self.tier + (flaws >= FALLS_BACK)
         place = self.place if wish.best == "quality" else 0
-        slow = 0.0 if (self.per_user or 0.0) >= wish.enough else self._too_slow(wish)
+        slow = self._too_slow(wish)
+        if slow and (self.per_user or 0.0) >= wish.enough:
+            slow = 0.0
         return (*self._held(slow), tier, flaws, place)
 
     def gain(self, wish: Wish) -> float:
@@ -340,8 +342,9 @@ def _without_spilling(order: list[Choice], wish: Wish) -> list[Choice]:
         return order
     for other in order:
         sound = other.holding(wish) <= first.holding(wish) and other.flaws(wish) == 0
-        much_faster = (other.per_user or 0.0) >= SPILL * (first.per_user or math.inf)
-        if sound and much_faster and not other.in_ram:
+        if not sound or other.in_ram:
+            continue
+        if (other.per_user or 0.0) >= SPILL * (first.per_user or math.inf):
             return [other, *(choice for choice in order if choice is not other)]
     return order
 

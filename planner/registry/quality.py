@@ -120,18 +120,15 @@ class Loss:
     @property
     def said(self) -> Word:
         """The word that users read: 8 bits as such, unless less was measured of them."""
-        exact = self.basis == "original" or (
-            self.value is not None and word_of(self.value) is Word.ORIGINAL
-        )
-        return Word.EIGHT_BITS if self.word is Word.ORIGINAL and not exact else self.word
+        if self.word is not Word.ORIGINAL or self.basis == "original":
+            return self.word
+        return min(Word.EIGHT_BITS, Word.UNKNOWN if self.value is None else word_of(self.value))
 
     @property
     def text(self) -> str:
         """One line: the word, the number and what it rests on."""
-        told = self.said.text
-        if self.said is Word.EIGHT_BITS:
-            told += ", which count as the original"
-        return f"{told} ({self.evidence})" if self.evidence else told
+        counts = ", which count as the original" if self.said is Word.EIGHT_BITS else ""
+        return f"{self.said.text}{counts}" + (f" ({self.evidence})" if self.evidence else "")
 
     @property
     def evidence(self) -> str:
