@@ -31,7 +31,7 @@ class Rule:
         capability: least compute capability.
         hbm: the accelerator has datacentre memory.
         bf16: it multiplies matrices of BF16: their rate is in the database.
-        kernels: beginnings of kernel families; one of the weights' must have it.
+        gguf: the weights are GGUF files, or of a type that only those have.
         overflows: the weights are larger than all accelerators together.
     """
 
@@ -42,7 +42,7 @@ class Rule:
     capability: tuple[int, int] | None = None
     hbm: bool | None = None
     bf16: bool | None = None
-    kernels: tuple[str, ...] = ()
+    gguf: bool = False
     overflows: bool | None = None
 
     def on(self, system: System) -> bool:
@@ -60,7 +60,7 @@ class Rule:
         """Whether the rule is about this hardware and these weights."""
         return (
             self.on(system)
-            and (not self.kernels or any(k.startswith(self.kernels) for k in checkpoint.kernels))
+            and (not self.gguf or checkpoint.is_gguf or "ggml" in checkpoint.kernels)
             and self.overflows in (None, _overflows(system, checkpoint))
         )
 
@@ -69,7 +69,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         engine="llamacpp",
         reason="GGUF weights are llama.cpp's own format",
-        kernels=("ggml",),
+        gguf=True,
     ),
     Rule(
         engine="mlx",
@@ -210,7 +210,7 @@ def engines_for(system: System) -> tuple[tuple[str, str], ...]:
     """
     found: dict[str, str] = {}
     for rule in RULES:
-        if not rule.kernels and not rule.overflows and rule.on(system):
+        if not rule.gguf and not rule.overflows and rule.on(system):
             found.setdefault(rule.engine, rule.reason)
     for name in PROPOSED:
         found.setdefault(name, "another server for the same weights")

@@ -160,6 +160,14 @@ class Checkpoint:
         """Families of kernels that an engine needs for these weights ("fp8-block", "nvfp4", ...)."""
         return kernels(self.stored)
 
+    @property
+    def is_gguf(self) -> bool:
+        """Its files are GGUF, in whatever format, BF16 included."""
+        named = (self.path or "", *(name for name, _ in self.files))
+        return self.scheme.title.startswith("GGUF") or any(
+            name.lower().endswith(".gguf") for name in named
+        )
+
     @cached_property
     def bits_per_weight(self) -> Fraction:
         """Bits per parameter, everything included; exact."""

@@ -72,8 +72,10 @@ def _in_16_bits(search: Search, pick: Choice) -> Choice | None:
         loaded = pick.plan.engine in LOADS.get(row.container, ())
         if row.recommendable and loaded and loss_of(row).basis == "original":
             plan = search.plan(row, pick.plan.engine)
-            held = plan is not None and plan.fits and plan.ranks
-            return replace(pick, entry=row, plan=plan, loss=loss_of(row)) if plan and held else None
+            if plan is None or not plan.fits:
+                return None
+            whole = replace(pick, entry=row, plan=plan, loss=loss_of(row))
+            return None if whole.in_ram > pick.in_ram else whole
     return None
 
 
