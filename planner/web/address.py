@@ -12,12 +12,13 @@ from typing import Any
 
 import hardware_db
 from hardware_db import HardwareError
-from planner.engines import ENGINES
+from planner.engines import ENGINES, front_name, get_engine
 from planner.errors import InputError, printable
 from planner.layout import Layout
 from planner.model import catalog
 from planner.model.quantization import get_scheme
 from planner.registry import find
+from planner.units import shown
 from planner.web.asked import BEST, CUSTOM, LOCAL, Asked, layout_word, switch_word
 from planner.web.bounds import cut
 from planner.web.devices import PREFIX
@@ -99,15 +100,28 @@ def read(query: dict[str, str], start: Asked) -> tuple[Asked, tuple[str, ...]]:
         query: names and values of the address.
         start: the question of a first visitor, for what the address leaves out.
     """
-    query = {name: _clean(value) for name, value in query.items() if is_question(name)}
+    query = {name: clean(value) for name, value in query.items() if is_question(name)}
     notes: list[str] = []
-    if "v" not in query:
-        query = _from_version_1(query)
+    empty = [name for name, value in query.items() if not value]
+    query = {name: value for name, value in query.items() if value}
+    version = query.get("v")
+    if version not in (None, "1", VERSION):
+        notes.append(
+            f"This link is of version {shown(version)}, which is not known here: it is read as one of"
+            f" version {VERSION}."
+        )
+    query = _of_today(query) if version in (None, "1") else _in_todays_names(query)
+    if version in (None, "1"):
         left = [words for name, words in _SPOKEN.items() if name not in query]
-        if left and len(left) < len(_SPOKEN):
-            notes.append(
-                f"This link leaves out {_listed(left)}: what a first visitor sees was taken."
-            )
+    else:
+        left = [words for name, words in _SPOKEN.items() if name in empty]
+    if left and len(left) < len(_SPOKEN):
+        notes.append(f"This link leaves out {_listed(left)}: what a first visitor sees was taken.")
+    if "memory" in query and query.get("on", start.on) != CUSTOM:
+        notes.append(
+            f"memory={query.pop('memory')} in this link is for hardware of your own (on={CUSTOM}): it"
+            " is left aside."
+        )
     fields = {field: query[name] for name, field in (_PLAIN | _FURTHER).items() if name in query}
     options = tuple(
         (name.removeprefix(_OPTION), value)
@@ -121,7 +135,20 @@ def read(query: dict[str, str], start: Asked) -> tuple[Asked, tuple[str, ...]]:
             "This link names a device that somebody added for a session of their own; it is not"
             " known here."
         )
-    return spelled(asked), tuple(notes)
+    return spelled(asked), (*notes, *assumed_of(asked.on))
+
+
+def assumed_of(on: str) -> tuple[str, ...]:
+    """Return what is assumed where a name of a machine means one of several: ``3060``, ``M4 Max``.
+
+    Nothing where the name stays as it is: its plan says it then.
+    """
+    name = _machine(Asked(on=on)).get("on", on)
+    with suppress(HardwareError):
+        known = hardware_db.resolve(name).assumptions if name != on else ()
+        found = hardware_db.resolve(on).assumptions if name != on else ()
+        return tuple(said for said in found if said not in known)
+    return ()
 
 
 def spelled(asked: Asked) -> Asked:
@@ -173,19 +200,30 @@ def _model(asked: Asked) -> dict[str, str]:
 
 
 def _engine(asked: Asked) -> dict[str, str]:
-    plain = asked.engine.lower()
-    return {"engine": plain} if plain == BEST or plain in ENGINES else {}
+    """An engine, or a program that runs one inside, by the name of the list: ``LM Studio``."""
+    if asked.engine.lower() == BEST:
+        return {"engine": BEST}
+    with suppress(InputError):
+        return {"engine": front_name(asked.engine) or get_engine(asked.engine).name}
+    return {}
 
 
-def _from_version_1(query: dict[str, str]) -> dict[str, str]:
-    """Return the words of an address of version 1 as today's."""
-    found = {_OLD.get(name, name): value for name, value in query.items()}
+def _in_todays_names(query: dict[str, str]) -> dict[str, str]:
+    """Return the words of an address by today's names; of one that is said by both, today's."""
+    old = {_OLD.get(name, name): value for name, value in query.items()}
+    found = old | {name: value for name, value in query.items() if name not in _OLD}
+    repository = found.pop("repository", None)
     if found.get("model") == _OLD_OTHER:
-        found["model"] = found.get("repository", "")
-    found.pop("repository", None)
+        found |= {"model": repository} if repository is not None else {}
     degrees = {name: found.pop(name) for name in _OLD_LAYOUT if name in found}
     if degrees and "layout" not in found:
         found["layout"] = _layout(degrees)
+    return found
+
+
+def _of_today(query: dict[str, str]) -> dict[str, str]:
+    """Return the words of an address of version 1 as today's."""
+    found = _in_todays_names(query)
     engine = found.get("with", "").lower()
     for name in [name for name in found if name.startswith(f"{engine}-")] if engine else ():
         value, option = found.pop(name), name.removeprefix(f"{engine}-")
@@ -222,7 +260,8 @@ def _layout(degrees: dict[str, str]) -> str:
     )
 
 
-def _clean(value: str) -> str:
+def clean(value: str) -> str:
+    """Return a value of an address as one line that can be shown."""
     return " ".join(printable(cut(value)).split())
 
 

@@ -16,7 +16,8 @@ from planner.web.allowance import allow_hub_question, visitor
 from planner.web.asked import BEST, Asked
 from planner.web.kept import Kept
 from planner.web.pool import Pool
-from planner.web.solving import Answer, Problem
+from planner.web.problems import Problem
+from planner.web.solving import Answer
 
 HUB_PATIENCE = 60
 """Seconds for which the Hub's answer to a name holds: a page asks anew at every key press."""

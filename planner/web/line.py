@@ -17,7 +17,8 @@ from planner.units import capital, format_gib
 from planner.web.asked import Asked
 from planner.web.choices import tokens_label
 from planner.web.palette import LOOKS
-from planner.web.solving import Answer, Problem
+from planner.web.problems import Problem
+from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.wording import on_page, told
 

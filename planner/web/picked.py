@@ -11,7 +11,8 @@ from planner.web import choices, places, session
 from planner.web.asked import BEST, Asked
 from planner.web.line import named
 from planner.web.option_words import option_said
-from planner.web.solving import Answer, Problem
+from planner.web.problems import Problem
+from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.typed_names import KNOWN, listed_as, nearly_listed_as
 

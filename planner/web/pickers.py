@@ -15,12 +15,12 @@ from functools import partial
 import streamlit as st
 
 from hardware_db import System
-from planner.engines import ENGINES, get_engine
-from planner.engines.choice import DRAFTS, LOADS
+from planner.engines import ENGINES
+from planner.engines.choice import DRAFTS
 from planner.errors import InputError, PlannerError
 from planner.recommending.wish import BESTS
-from planner.registry import find, uses
-from planner.units import shown
+from planner.registry import uses
+from planner.units import letters, shown
 from planner.web import choices, devices, fields, places, session
 from planner.web.access import is_own_user
 from planner.web.asked import (
@@ -30,11 +30,9 @@ from planner.web.asked import (
     MOST_COUNT,
     MOST_RAM,
     Asked,
-    says_number,
-    says_ram,
     switch_word,
-    system,
 )
+from planner.web.carried import left_behind, said_by
 from planner.web.engine_options import ask_options
 from planner.web.layout_fields import ask_layout
 from planner.web.option_words import drafting_words
@@ -164,18 +162,10 @@ def _picked(field: str, typed: str | None) -> None:
     if not value or value == getattr(asked, field):
         return
     value, notes = _meant(field, value)
-    released: dict[str, str] = {}
-    if field == "model" and asked.names_checkpoint:
-        released = {"weights": BEST}  # a checkpoint belongs to its model
-    if field == "engine" and not _is_loaded(asked, value):
-        released = {"weights": BEST}
-    if field == "engine" and asked.options:
-        released["options"] = ()  # type: ignore[assignment]
-    if field == "on":
-        released, notes = _said_by(value, asked)
+    released, why = said_by(value, asked) if field == "on" else left_behind(field, value, asked)
     session.change(**{field: value, **released})
     fields.show(field, getattr(session.now(), field))  # its name instead of what was typed
-    session.say(*notes)
+    session.say(*notes, *why)
 
 
 def _meant(field: str, typed: str) -> tuple[str, tuple[str, ...]]:
@@ -186,6 +176,8 @@ def _meant(field: str, typed: str) -> tuple[str, tuple[str, ...]]:
     Returns:
         the value of the field, and what to tell the visitor about it.
     """
+    if field in ("model", "engine") and letters(typed) == letters(_engine_label(BEST)):
+        return BEST, ()
     if field not in KNOWN or KNOWN[field](typed) or is_of_several(field, typed):
         return typed, ()
     named = listed_as(field, typed)
@@ -197,45 +189,6 @@ def _meant(field: str, typed: str) -> tuple[str, tuple[str, ...]]:
     more = " or others" if len(named) > _MOST_NAMED else ""
     could = f"{', '.join(labels)}{more}" if more else f"{', '.join(labels[:-1])} or {labels[-1]}"
     return named[0], (f"{shown(typed)} could be {could}: {labels[0]} is taken.",)
-
-
-def _said_by(on: str, asked: Asked) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What a machine that was typed says of number and RAM goes before what the fields said.
-
-    Returns:
-        fields to set, and what to tell the visitor about it.
-    """
-    if on in (LOCAL, CUSTOM) or on in devices.own_devices():
-        return ({"count": "1"} if on == LOCAL else {}), ()
-    try:
-        machine = system(on, 1)
-    except InputError:
-        return {}, ()
-    found, notes = dict[str, str](), []
-    if says_number(on) and asked.count != "1":
-        found["count"] = "1"
-        if asked.count != str(machine.count):
-            notes.append(
-                f"{shown(on)} says how many there are: that is taken, in place of {asked.count}."
-            )
-    if says_ram(machine) and asked.ram:
-        found["ram"] = ""
-        notes.append(
-            f"{shown(on)} names the RAM: that is taken, in place of {asked.ram} GB in its field."
-        )
-    return found, tuple(notes)
-
-
-def _is_loaded(asked: Asked, engine: str) -> bool:
-    """Whether the engine reads the container of a checkpoint that was fixed."""
-    if engine == BEST or not asked.names_checkpoint:
-        return True
-    row = find(asked.weights)
-    try:
-        name = get_engine(engine).name
-    except InputError:
-        return True
-    return row is None or name in LOADS.get(row.container, (name,))
 
 
 def _number(label: str, field: str, value: str, most: int, width: int) -> None:

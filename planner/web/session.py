@@ -49,10 +49,22 @@ def current() -> Asked:
     if _ASKED not in st.session_state or _is_moved(query):
         asked, notes = address.read(query, first())
         _turn_to(asked)
-        st.session_state[_NOTES] = notes if query else ()
+        st.session_state[_NOTES] = (*notes, *_said_twice()) if query else ()
         st.session_state.pop(_BEFORE, None)
     found: Asked = st.session_state[_ASKED]
     return found
+
+
+def _said_twice() -> tuple[str, ...]:
+    """What an address says more than once: which value is taken."""
+    several = {
+        name: [*map(address.clean, st.query_params.get_all(name))] for name in st.query_params
+    }
+    return tuple(
+        f"This link says {name} {len(values)} times: '{values[-1]}' is taken."
+        for name, values in several.items()
+        if address.is_question(name) and len(set(values)) > 1
+    )
 
 
 def _is_moved(query: dict[str, str]) -> bool:
@@ -215,6 +227,7 @@ def undo() -> None:
     if before is not None:
         _change_to(before.asked)
         st.session_state.pop(_BEFORE)
+        st.session_state[_NOTES] = ()  # they are of the change that is taken back
 
 
 def before() -> Shown | None:

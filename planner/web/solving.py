@@ -7,10 +7,8 @@ Worker processes run this (`working.py`), so it knows nothing of Streamlit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import TypeVar
 
 from hardware_db import System
 from hardware_db.records import frozen
@@ -29,30 +27,13 @@ from planner.recommending import Choice, Fixed, Miss, Recommendation, Wanted, re
 from planner.recommending.choosing import Search
 from planner.recommending.nearest import nearest_to
 from planner.recommending.strangers import stranger
-from planner.registry import Entry, checkpoint_of, entries_of, find
+from planner.registry import Entry, checkpoint_of, entries_of, file_of, find
 from planner.registry.bundled import bundled_checkpoint
 from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
-from planner.units import format_tokens
-from planner.web.asked import BEST, Asked, says_number
+from planner.web.asked import BEST, Asked
+from planner.web.problems import Problem, Reading, too_long, unknown_weights
 from planner.web.stored import as_choice, bytes_of, loaded
-
-T = TypeVar("T")
-
-
-@frozen
-class Problem:
-    """What is wrong with one part of the question.
-
-    Attributes:
-        part: field of `Asked`; empty where it is the question as a whole.
-        text: one sentence: what is wrong, and what would work.
-        instead: values of the field that would work, the nearest first.
-    """
-
-    part: str
-    text: str
-    instead: tuple[str, ...] = ()
 
 
 @frozen
@@ -99,21 +80,6 @@ class Answer:
         return speed_of(self.plan) if self.plan is not None and self.plan.ranks else None
 
 
-@dataclass(slots=True)
-class _Reading:
-    """Reads the parts of a question and keeps what is wrong with them."""
-
-    problems: list[Problem] = field(default_factory=list)
-
-    def of(self, part: str, read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except PlannerError as error:
-            near = tuple(getattr(error.__cause__ or error, "candidates", ()))
-            self.problems.append(Problem(part=part, text=str(error), instead=near))
-            return None
-
-
 def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> Answer:
     """Return the answer to a question.
 
@@ -122,10 +88,10 @@ def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> An
         machine: the system itself where it is not in the database (this machine, own devices).
         stored: the weights themselves, where the Hub was asked for them.
     """
-    reading = _Reading()
+    reading = Reading()
     system = reading.of("on", lambda: asked.system_of(machine))
     if system is None:
-        _blame_number(reading, asked)
+        reading.blame(asked, machine)
     base = reading.of("model", lambda: stored or _model(asked))
     entry = reading.of("weights", lambda: _entry(asked))
     policy = reading.of("engine", lambda: asked.policy)
@@ -136,8 +102,12 @@ def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> An
     yarn = reading.of("yarn", lambda: asked.beyond_native)
     wish = reading.of("best", lambda: asked.wish)
     reading.of("options", lambda: asked.option_values)
-    if context and not yarn and base is not None:
-        reading.problems += _beyond_native(base, context)
+    if context and yarn is not None:
+        reading.problems += too_long(base, context, yarn=yarn)
+    scheme = None if asked.weights == BEST or entry is not None else asked.weights
+    if scheme is not None and not reading.problems and not isinstance(base, Checkpoint):
+        name = policy.name if policy is not None else None
+        reading.problems += unknown_weights(base, scheme, name)
     if reading.problems:
         return Answer(problems=tuple(reading.problems))
     assert system is not None
@@ -145,7 +115,6 @@ def solve(asked: Asked, machine: System | None, stored: Checkpoint | None) -> An
     assert cache is not None
     assert context
     assert users
-    scheme = None if asked.weights == BEST or entry is not None else asked.weights
     wanted = Wanted(
         system=system,
         base=base if isinstance(base, str) else None,
@@ -254,7 +223,10 @@ def _chosen(wanted: Wanted, asked: Asked) -> Answer:
 
 def _settled_by_name(wanted: Wanted, base: str, asked: Asked) -> Answer:
     """The plan of a model in the way to store that is named, or at 16 bits."""
-    checkpoint = bundled_checkpoint(base, precision=wanted.fixed.precision)
+    stored = wanted.fixed.precision
+    if stored is not None and (file := file_of(base, stored)) is not None:
+        return _of_entry(file, wanted, asked)
+    checkpoint = bundled_checkpoint(base, precision=stored)
     plan = _planned(wanted, checkpoint, asked)
     row = entry_of(plan.deployment.checkpoint)
     choice = as_choice(row, plan, wanted) if row is not None and plan.ranks else None
@@ -349,28 +321,3 @@ def _model(asked: Asked) -> str | Checkpoint | None:
         return bundled_checkpoint(asked.model, precision=precision)
     catalog.refuse_hosted(asked.model)
     raise catalog.unknown(asked.model)
-
-
-def _beyond_native(base: str | Checkpoint, context: int) -> list[Problem]:
-    """The context is longer than the model was trained for, and nobody allowed that."""
-    known = base if isinstance(base, Checkpoint) else bundled_checkpoint(base)
-    native = known.model.max_position_embeddings
-    if context <= native:
-        return []
-    name = known.model.name.rpartition("/")[2]
-    text = (
-        f"{format_tokens(context)} tokens are beyond the {format_tokens(native)} that {name} was"
-        " made for; YaRN extends it"
-    )
-    return [Problem(part="yarn", text=text, instead=("yes",))]
-
-
-def _blame_number(reading: _Reading, asked: Asked) -> None:
-    """Say that the number is wrong, not the machine, where it is."""
-    try:
-        several = asked.number > 1 and says_number(asked.on)
-    except InputError:
-        reading.problems[-1] = replace(reading.problems[-1], part="count")
-        return
-    if several:
-        reading.problems[-1] = replace(reading.problems[-1], part="count", instead=("1",))

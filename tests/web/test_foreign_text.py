@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from planner import load_checkpoint
 from planner.web import solving
 from planner.web.access import HUB_SWITCH
+from planner.web.problems import Problem
 from planner.web.shell import VIEWS
 from planner.web.tables import escape
 from tests.web.test_access import forget
@@ -135,7 +136,7 @@ def test_a_strangers_model_brings_no_marks_onto_a_page(
 def test_every_word_of_an_answer_may_be_hostile(
     open_app: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = solving.Answer(problems=(solving.Problem(part="model", text=HOSTILE, instead=(LINK,)),))
+    found = solving.Answer(problems=(Problem(part="model", text=HOSTILE, instead=(LINK,)),))
     monkeypatch.setattr("planner.web.shell.answer", lambda *_, **__: found)
     app = open_app()
     assert [text for text in shown(app) if live(text)] == []

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from planner.planning import Outcome, Plan
-from planner.recommending import Choice
+from planner.recommending import Choice, Wanted
 from planner.recommending.words import short_word
 from planner.registry import Word
 from planner.units import GIB, format_gib
@@ -30,9 +30,10 @@ from planner.web.frames import (
 from planner.web.ladder import ladder
 from planner.web.palette import LOOKS
 from planner.web.solving import Answer
-from planner.web.stored import bytes_of, short_name
+from planner.web.stored import bytes_of, loaded, short_name
 from planner.web.tables import escape
 from planner.web.taken import take_choice
+from planner.web.wording import told
 
 MOST_LETTERS = 24
 """Of a name in the table: of longer ones the middle is left out."""
@@ -53,10 +54,7 @@ def show_ladder(found: Answer, plan: Plan) -> None:
     with st.skeleton(height=height_of(9)):
         rungs = working.run(ladder, replace(found.wanted, base=base), plan.engine, found.choice)
     if not rungs:
-        st.markdown(
-            f"No checkpoint of {escape(base.rpartition('/')[2])} that {escape(plan.engine_title)}"
-            " loads is known."
-        )
+        st.markdown(_why_empty(found.wanted, base, plan))
         return
     present = next(
         (place for place, rung in enumerate(rungs) if _is_shown(rung, found.choice)), None
@@ -92,6 +90,15 @@ def show_ladder(found: Answer, plan: Plan) -> None:
         },
         alt="Ladder: " + "; ".join(map(_spoken, rungs, names(rungs))),
     )
+
+
+def _why_empty(wanted: Wanted, base: str, plan: Plan) -> str:
+    model, engine = escape(base.rpartition("/")[2]), escape(plan.engine_title)
+    if not any(loaded(replace(wanted, base=base), plan.engine)):
+        return f"No checkpoint of {model} that {engine} loads is known."
+    if plan.refusals:
+        return f"No size runs as it was asked: {told(plan.refusals[0].reason)}."
+    return f"No checkpoint of {model} runs in {engine} as it was asked."
 
 
 def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
