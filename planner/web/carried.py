@@ -115,6 +115,13 @@ def said_by(on: str, asked: Asked) -> tuple[dict[str, Words], tuple[str, ...]]:
             notes.append(
                 f"{shown(on)} says how many there are: that is taken, in place of {asked.count}."
             )
+    if (
+        "count" not in found
+        and asked.count != "1"
+        and not _keeps_count(machine, _machine(asked.on))
+    ):
+        found["count"] = "1"
+        notes.append(f"How many: {asked.count} were of another kind of machine; it is 1 again.")
     if typed and says_ram(machine) and asked.ram:
         found["ram"] = ""
         notes.append(
@@ -127,6 +134,15 @@ def said_by(on: str, asked: Asked) -> tuple[dict[str, Words], tuple[str, ...]]:
             f"The {asked.ram} GB of RAM were said of another machine: they are left out{own}."
         )
     return found, tuple(notes)
+
+
+def _keeps_count(machine: System, before: System | None) -> bool:
+    """Whether a number stays: cards are changed for cards, and whole computers for whole computers."""
+    return before is None or _is_card(machine) is _is_card(before)
+
+
+def _is_card(machine: System) -> bool:
+    return machine.accelerator.max_per_node != 1 and not machine.is_cpu_only
 
 
 def _keeps_ram(machine: System, before: System | None) -> bool:

@@ -49,8 +49,7 @@ def show_pick(asked: Asked, found: Answer) -> None:
                 "Let it pick",
                 type="tertiary",
                 icon=":material/auto_awesome:",
-                on_click=session.change,
-                kwargs={"weights": BEST, "kv": "auto", "layout": BEST, "options": ()},
+                on_click=session.let_pick,
                 key="let-it-pick",
             )
         if not (anew and found.picked):

@@ -21,7 +21,7 @@ from planner.model.quantization import get_scheme, near_schemes
 from planner.registry.bundled import bundled_checkpoint
 from planner.units import format_tokens
 from planner.wanting import check_stored
-from planner.web.asked import CUSTOM, Asked, says_number
+from planner.web.asked import CUSTOM, Asked, says_number, system
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Reading:
         """Say which part is wrong where it is not the machine: its number, its memory, its RAM."""
         part, instead = "on", self.problems[-1].instead
         try:
-            several = asked.number > 1 and says_number(asked.on)
+            several = asked.number > 1 and says_number(asked.on) and _is_known(asked)
             part, instead = ("count", ("1",)) if several else (part, instead)
         except InputError:
             part = "count"
@@ -126,6 +126,13 @@ def _refusal(base: str | None, stored: str, engine: str | None) -> InputError | 
     except InputError as error:
         return error
     return None
+
+
+def _is_known(asked: Asked) -> bool:
+    try:
+        return bool(system(asked.on, 1, asked.memory))
+    except InputError:
+        return False
 
 
 def _is_scheme(stored: str) -> bool:

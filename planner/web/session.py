@@ -16,7 +16,7 @@ from hardware_db.records import frozen
 from planner.errors import InputError
 from planner.web import address, choices, devices
 from planner.web.access import is_own_user
-from planner.web.asked import LOCAL, Asked
+from planner.web.asked import BEST, LOCAL, Asked
 
 _ASKED, _NOTES = "asked", "address-notes"
 _WRITTEN, _OLD = "address-written", "address-old"
@@ -24,6 +24,8 @@ _WRITTEN, _OLD = "address-written", "address-old"
 _BEFORE, _SHOWN, _GO = "asked-before", "asked-shown", "go-to"
 _PAGE, _COME = "page-shown", "page-come"
 _TURN = "asked-turn"
+_TAKEN = "asked-taken"
+"""Model and engine that came with what was taken -> (value taken, value before)."""
 
 
 @frozen
@@ -209,6 +211,28 @@ def put(asked: Asked, *, page: str | None = None) -> None:
         _change_to(asked)
     if page is not None:
         st.session_state[_GO] = page
+
+
+def take(asked: Asked, *, page: str | None = None) -> None:
+    """Take the question of something that is offered: model and engine come with it; for callbacks."""
+    before = now()
+    known: dict[str, tuple[str, str]] = st.session_state.get(_TAKEN, {})
+    found = {}
+    for field in ("model", "engine"):
+        old, new = getattr(before, field), getattr(asked, field)
+        taken, first = known.get(field, ("", old))
+        found[field] = (new, first if old == taken else old)
+    st.session_state[_TAKEN] = found
+    put(asked, page=page)
+
+
+def let_pick() -> None:
+    """Leave open again what was fixed; model and engine too, where they came with what was taken."""
+    open_again = {"weights": BEST, "kv": "auto", "layout": BEST}
+    for field, (taken, before) in st.session_state.pop(_TAKEN, {}).items():
+        if getattr(now(), field) == taken:
+            open_again[field] = before
+    change(**open_again, options=())
 
 
 def _shown_for(asked: Asked) -> Shown:

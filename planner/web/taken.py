@@ -27,12 +27,12 @@ def take(plan: Plan, page: str | None = None) -> None:
         plan: what to take.
         page: name of the page to go to; None stays.
     """
-    session.put(asked_of(plan, session.now()), page=page)
+    session.take(asked_of(plan, session.now()), page=page)
 
 
 def take_choice(choice: Choice, page: str | None = None) -> None:
     """Take a candidate's checkpoint and engine with what was set for it. For callbacks."""
-    session.put(asked_of_choice(choice, session.now()), page=page)
+    session.take(asked_of_choice(choice, session.now()), page=page)
 
 
 def asked_of_choice(choice: Choice, asked: Asked) -> Asked:

@@ -89,6 +89,10 @@ if (!window.hasManners) {
     const found = find();
     if (found) found.focus(); else if (tries) setTimeout(soon, 50, find, tries - 1);
   };
+  const enter = field => {
+    const key = {key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true, cancelable: true};
+    field.dispatchEvent(new KeyboardEvent('keydown', key));
+  };
   document.addEventListener('keydown', event => {
     const field = event.target;
     if (event.key === 'Enter' && field.closest('.st-key-by-keyboard')) {
@@ -105,8 +109,24 @@ if (!window.hasManners) {
     for (const table of inTables) table.tabIndex = -1;
     if (event.shiftKey || !field.value) return;
     if (!field.closest('.st-key-pickers') || field.getAttribute('aria-expanded') !== 'true') return;
-    const enter = {key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true, cancelable: true};
-    field.dispatchEvent(new KeyboardEvent('keydown', enter));
+    enter(field);
+  }, true);
+  const link = event => event.target.closest?.('[data-testid$="NavLink"]');
+  let typing = false;
+  document.addEventListener('pointerdown', event => {
+    const field = document.activeElement;
+    typing = Boolean(link(event)) && field.matches('.stMain input, .stMain textarea');
+    if (typing && field.value && field.getAttribute('aria-expanded') === 'true') enter(field);
+  }, true);
+  document.addEventListener('click', event => {
+    const chosen = link(event);
+    if (!typing || !chosen) return;
+    typing = false;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const asked = () => document.querySelector('[data-test-script-state="rerunRequested"]');
+    const follow = tries => { if (asked() && tries) setTimeout(follow, 50, tries - 1); else chosen.click() };
+    setTimeout(follow, 100, 600);
   }, true);
   document.addEventListener('click', event => {
     const close = document.querySelector('[data-testid="stSidebarCollapseButton"] button');
@@ -121,7 +141,9 @@ if (!window.hasManners) {
 </script>"""
 """Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. It waits for the
 fields of what was just opened, and goes past a table whose cells are taken when they are reached: the field
-above it is the keyboard's, and has the focus again where what it took drew it anew. A phone's menu closes
+above it is the keyboard's, and has the focus again where what it took drew it anew. What was typed is
+taken before a page that is pressed next is shown: Streamlit heard of both at once, showed the page before
+and lost the question. A phone's menu closes
 once a page is chosen in it: Streamlit leaves it over that page. And what a visitor does is one entry of the
 browser's history: for a page and its question Streamlit makes two or three, among them the old page with the
 new question, and each of them would ask for one more Back."""

@@ -103,3 +103,27 @@ def test_a_page_is_chosen_from_the_menu_of_a_phone(visit: Callable[..., Any]) ->
     box = answer(page).bounding_box()
     assert 0 < box["y"] < 300
     assert "RTX 5090" in answer(page).inner_text()
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "typed", "word"),
+    [("spinbutton", "Users", "12", "users=12"), ("combobox", "Context", "48k", "context=48k")],
+)
+def test_what_is_typed_counts_where_a_page_is_pressed_next(
+    visit: Callable[..., Any], role: str, name: str, typed: str, word: str
+) -> None:
+    """The page stayed, its address was empty, and what was typed was lost."""
+    page = visit(f"/?{FAST}")
+    complete(page)
+    field = page.get_by_role(role, name=name)
+    field.click()
+    field.press("Control+a")
+    page.keyboard.type(typed)
+    where = page.locator('[href*="/trust"]').first.bounding_box()
+    page.mouse.move(where["x"] + 10, where["y"] + 10)
+    page.mouse.down()
+    page.mouse.up()
+    page.get_by_role("tab", name="Check a log").wait_for()
+    page.wait_for_url(lambda url: urlsplit(url).path == "/trust" and word in url)
+    complete(page)
+    assert word in page.url

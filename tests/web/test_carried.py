@@ -69,6 +69,7 @@ def test_an_empty_value_of_a_link_is_left_out(open_app: Callable[..., AppTest]) 
         ({"weights": "UD-Q4_K_XL", "model": "Qwen3.5-27B", "with": "vllm"}, "engine",
          "llama.cpp loads UD-Q4_K_XL", "llamacpp"),
         ({"weights": "q4_k_m", "with": "vllm"}, "engine", "vLLM loads nothing", "llamacpp"),
+        ({"on": "potato", "count": "2"}, "on", "unknown hardware", ""),
         ({"ram": "-1"}, "ram", "RAM must be", ""),
         ({"on": "custom", "memory": "inf"}, "memory", "is no size", ""),
         ({"context": "1000000000000"}, "context", "longest that YaRN", "1M"),
@@ -180,3 +181,31 @@ def test_a_ladder_is_empty_for_a_reason(open_app: Callable[..., AppTest]) -> Non
     said = text_of(app)
     assert "No size runs as it was asked: llama.cpp has no KV cache type fp8" in said
     assert "is known" not in said
+
+
+def test_let_it_pick_opens_what_came_with_a_rung(open_app: Callable[..., AppTest]) -> None:
+    """Model and engine stayed fixed, and nothing on the page said so."""
+    app = open_app(v="2", on="rtx-3060-12", context="4k")
+    app.pills(key="front-take").set_value(0).run()
+    assert "Fixed by you" in text_of(app)
+    assert asked_for(app)["model"] != BEST
+    app.button(key="let-it-pick").click().run()
+    assert (asked_for(app)["model"], asked_for(app)["with"]) == (BEST, BEST)
+    assert "Fixed by you" not in text_of(app)
+
+
+def test_let_it_pick_leaves_what_the_visitor_chose(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", on="rtx-3060-12", context="4k", model="Qwen3.5-2B")
+    app.pills(key="front-take").set_value(0).run()
+    app.button(key="let-it-pick").click().run()
+    assert asked_for(app)["model"] == "Qwen3.5-2B"
+
+
+@pytest.mark.parametrize(("on", "count"), [("rtx-4090", "2"), ("strix-halo-128", "1")])
+def test_a_number_of_cards_is_no_number_of_computers(
+    open_app: Callable[..., AppTest], on: str, count: str
+) -> None:
+    app = open_app(v="2", on="rtx-3090", count="2", model="Qwen3.5-2B")
+    app.selectbox(key="on").set_value(on).run()
+    assert asked_for(app)["count"] == count
+    assert ("were of another kind of machine" in text_of(app)) is (count == "1")
