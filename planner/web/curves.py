@@ -85,6 +85,7 @@ def memory_curve(asked: Question) -> Curve | None:
     plain: dict[int, Sizes] = {}
     ends: list[Rank] = []
     in_ram: dict[int, int] = {}
+    shares: dict[int, float] = {}
     ghosts = _without_linear(asked)
     for part in (
         [tokens for tokens in all_stops if tokens <= native],
@@ -98,12 +99,13 @@ def memory_curve(asked: Question) -> Curve | None:
                 return None
             ends.append(plan.ranks[0])
             in_ram[tokens] = _weights_in_ram(plan)
+            shares[tokens] = plan.ranks[0].of_kind(Kind.KV_CACHE) / max(1, _cache_in_all(plan))
             return _sizes(plan.ranks[0])
 
         def ghost(tokens: int, yarn: bool = yarn) -> Sizes | None:
             plans = (_planned(replace(other, context=tokens, yarn=yarn)) for other in ghosts)
             plan = next(filter(None, plans), None)
-            return None if plan is None else {Kind.KV_CACHE: plan.ranks[0].of_kind(Kind.KV_CACHE)}
+            return None if plan is None else {Kind.KV_CACHE: _cache_in_all(plan)}
 
         own |= dict(_along(part, at))
         plain |= dict(_along([tokens for tokens in part if tokens in own], ghost))
@@ -115,7 +117,7 @@ def memory_curve(asked: Question) -> Curve | None:
             context=tokens,
             sizes=sizes,
             every_layer=sum(size for kind, size in sizes.items() if kind not in kept)
-            + plain[tokens][Kind.KV_CACHE]
+            + round(plain[tokens][Kind.KV_CACHE] * _nearest(shares, tokens))
             if tokens in plain
             else None,
         )
@@ -201,6 +203,15 @@ def _planned(question: Question) -> Plan | None:
     except PlannerError:
         return None
     return plan if plan.ranks else None
+
+
+def _cache_in_all(plan: Plan) -> int:
+    """Bytes of KV cache wherever they lie: an engine puts layers that do not fit, and theirs, into RAM."""
+    return sum(rank.of_kind(Kind.KV_CACHE) * rank.count for rank in plan.ranks)
+
+
+def _nearest(shares: Mapping[int, float], tokens: int) -> float:
+    return shares[min(shares, key=lambda known: abs(known - tokens))]
 
 
 def _weights_in_ram(plan: Plan) -> int:

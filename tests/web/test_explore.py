@@ -50,6 +50,20 @@ def test_every_point_of_the_curve_is_what_a_plan_says(model: str, asked: dict[st
         assert point.every_layer is None or point.every_layer > point.used - 2**30
 
 
+def test_a_calculator_that_takes_every_layer_says_the_same_whatever_ram_there_is() -> None:
+    """With RAM beside the GPU the cache that lies there was forgotten: 36.4 GiB in place of 51.8."""
+    sizes = []
+    for on in ("rtx-5090", "rtx-5090, 64GB RAM"):
+        plan = planner.plan(
+            "unsloth/Qwen3.5-27B-GGUF:UD-Q4_K_XL", on=on, kv_cache_dtype="q8_0", context="64k"
+        )
+        curve = some(curves.memory_curve(question_of(plan)))
+        at = next(point for point in curve.points if point.context == curve.native)
+        sizes.append((some(at.every_layer) - at.used) / at.sizes[Kind.KV_CACHE])
+    assert sizes[0] == pytest.approx(3, rel=0.05)
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
 def test_the_asked_context_is_marked_and_what_needs_yarn_shaded() -> None:
     plan = planner.plan("Qwen3.5-9B", on="rtx-5090", context="48k")
     curve = curves.memory_curve(question_of(plan))

@@ -16,7 +16,7 @@ from planner.web.stored import short_name
 TOP, ROW, BOTTOM = 26, 58, 58
 """Pixels above the rows, for each class of quality, and for the axis."""
 
-LETTER = 0.025
+LETTER = 0.029
 """Share of the axis that a letter of a name takes on a phone."""
 
 BESIDE = 0.12

@@ -16,6 +16,7 @@ from planner.document import plan_document
 from planner.emitting import emit, kinds
 from planner.engines import front_words, title_of
 from planner.engines.face import InFront
+from planner.memory.breakdown import HOST_RANK, Kind, Rank
 from planner.planning import Outcome, Plan
 from planner.recommending.answer import choice_document
 from planner.recommending.reasons import cache_measured
@@ -31,7 +32,7 @@ from planner.web.choices import tokens_label
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.line import reach
-from planner.web.palette import LOOKS
+from planner.web.palette import LOOKS, PARTS
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.taken import take_choice
@@ -119,13 +120,28 @@ def describe(plan: Plan, outcome: Outcome) -> str:
 def parts_words(plan: Plan) -> str:
     """Return what the parts of the fullest bar take, in GiB: most are too narrow for a label."""
     rank = plan.ranks[0]
+    others = [one for one in plan.ranks[1:] if one.name == HOST_RANK]
+    first = f"{rank.label}: " if len(plan.ranks) > 1 else ""
+    return f"{first}{_parts_of(rank)}" + "".join(f". RAM: {_parts_of(one)}" for one in others)
+
+
+def _parts_of(rank: Rank) -> str:
+    """What the parts of a bar take; the copies of the state that an engine keeps in RAM by that name."""
     last = "free" if rank.headroom >= 0 else "over"
     sizes = part_sizes(rank) | {last: format_gib(abs(rank.headroom)) if rank.headroom else ""}
+    copies = [term.name for term in rank.terms if term.kind is Kind.RECURRENT_STATE]
+    named = rank.name == HOST_RANK and bool(copies)
+    names = {
+        part.label: f"{part.label} ({', '.join(copies).lower()})"
+        for part in PARTS
+        if named and Kind.RECURRENT_STATE in part.kinds
+    }
     held = " · ".join(
-        f"{label} {size.replace(' GiB', '')}" for label, size in sizes.items() if size
+        f"{names.get(label, label)} {size.replace(' GiB', '')}"
+        for label, size in sizes.items()
+        if size
     )
-    first = f"{rank.label}: " if len(plan.ranks) > 1 else ""
-    return f"{first}{held} GiB"
+    return f"{held} GiB"
 
 
 def _show_command(asked: Asked, found: Answer, whole: Plan, plan: Plan) -> None:
