@@ -138,7 +138,7 @@ def _pictures(person: Person) -> str:
     person.pick("Machine", "3090")
     person.pick("Model", "3.5-9b")
     person.pick("With", "llama")
-    person.switch_in_more("Pictures must be taken")
+    person.switch_in_more("Pictures as input")
     return person.read()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from urllib.parse import parse_qsl, urlencode
 
+from hardware_db import System
 from hardware_db.records import frozen
-from planner.cost import seller
+from planner.cost import PriceOption, cheapest, seller
 from planner.costing import Bill, Cost
 from planner.engines.yarn import short_tokens
 from planner.held import held_words
@@ -147,10 +148,14 @@ def costs(cost: Cost, context: int) -> dict[str, str]:
     for bill in cost.bills:
         offer = bill.offer
         if bill.kind == "rent":
-            rows["Rent"] = f"{_money(offer.value)} {offer.currency}/h"
+            rows["Rent"] = f"{_money(offer.value)} {offer.currency}/h{_asked_on(offer)}"
         else:
-            rows["Buy"] = f"{offer.value:,.0f} {offer.currency}"
-            rows["Own"] = f"{_money(bill.expense.per_hour)} {offer.currency}/h"
+            rows["Buy"] = f"{offer.value:,.0f} {offer.currency}{_asked_on(offer)}"
+            power = ", with power" if cost.watts is not None else ""
+            rows["Own"] = (
+                f"{_money(bill.expense.per_hour)} {offer.currency}/h: bought, over {cost.years:g}"
+                f" years{power}"
+            )
         kind = capital(bill.kind)
         if bill.tokens is not None:
             rows[f"{kind}, per 1M"] = f"{_money(bill.tokens.per_million)} {offer.currency}"
@@ -164,6 +169,19 @@ def costs(cost: Cost, context: int) -> dict[str, str]:
             f"{_money(mixed)} {price.currency} at {seller(cost.hosted.provider)}"
         )
     return rows
+
+
+def rent(system: System) -> str:
+    """Return what renting a machine costs and when that was asked; empty where no recent price is known."""
+    offer = cheapest(system, "hourly")
+    if offer is None:
+        return ""
+    price = f"{_money(offer.value)} {offer.currency} per hour{_asked_on(offer)}"
+    return f"To rent: {price}; more under Compare"
+
+
+def _asked_on(offer: PriceOption) -> str:
+    return f" ({offer.date})" if offer.date is not None else ""
 
 
 def costs_rest_on(busy: float, names: Collection[str]) -> str:

@@ -16,7 +16,9 @@ _DEGREES = ("tp", "pp", "dp")
 
 def ask_layout(asked: Asked) -> None:
     """Show the fields; where all are 0 the best layout is taken."""
-    st.markdown("**Layout** (0 takes the best one)")
+    st.markdown(
+        "**Layout**: over how many GPUs each kind of parallelism goes; all 0: the best is found"
+    )
     layout = None
     with suppress(InputError):
         layout = asked.degrees

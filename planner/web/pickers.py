@@ -228,7 +228,8 @@ def _ram(asked: Asked, machine: System | None) -> None:
         key=key,
         width=_RAM,
         placeholder=hint,
-        help="Memory beside the GPU: experts and layers can lie there. Empty: what is known.",
+        help="Memory beside the GPU: experts and layers can lie there. As RAM is sold: 64 GB are"
+        " 64 GiB. Empty: what is known.",
         on_change=fields.hear,
         args=("ram", key, _set_ram),
     )
@@ -240,8 +241,14 @@ def _set_ram(value: int | None) -> None:
 
 def _ask_more(asked: Asked, engine: str | None) -> None:
     with st.grid(2, gap="small"):
-        _one_of("Best for", "best", asked.best, BESTS)
-        _one_of("Models compared by", "use", asked.use, tuple(uses()))
+        _one_of("Best for", "best", asked.best, BESTS, "What comes first among what fits.")
+        _one_of(
+            "Used for",
+            "use",
+            asked.use,
+            tuple(uses()),
+            "Whose test scores decide between models, where the model is left open.",
+        )
         _one_of(
             "KV cache",
             "kv",
@@ -249,7 +256,7 @@ def _ask_more(asked: Asked, engine: str | None) -> None:
             choices.cache_formats(),
             "Number format. auto: what the engine takes, or a smaller one where it helps.",
         )
-        _switch("Pictures must be taken", "images", asked.images)
+        _switch("Pictures as input", "images", asked.images)
         _switch("YaRN beyond the native context", "yarn", asked.yarn)
         if engine is not None and engine in DRAFTS:
             _ask_drafts(asked, engine)

@@ -26,7 +26,7 @@ from planner.web.solving import Answer
 from planner.web.stored import bytes_of
 from planner.web.taken import asked_of_choice
 from planner.web.theme import WORDS
-from planner.web.views.run import plan_json
+from planner.web.views.run import parts_words, plan_json
 from planner.web.views.run_ladder import table
 from tests.present import some
 from tests.web.test_question import asked_for, line, text_of
@@ -278,6 +278,29 @@ def test_where_no_change_helps_other_questions_are_named(open_app: Callable[...,
 
 def line_of_no_plan(app: Any) -> str:
     return str(app.markdown[0].value)
+
+
+def test_marks_and_units_of_the_ladder_are_explained(open_app: Callable[..., AppTest]) -> None:
+    said = text_of(open_app(v="2", model="Qwen3.5-4B", on="rtx-3060-12"))
+    assert "✔ fits" in said
+    assert "in GiB of memory, GB is the download" in said
+
+
+@pytest.mark.parametrize(("on", "rented"), [("h100-sxm", True), ("dgx-spark", False)])
+def test_what_renting_costs_is_said_with_its_date(
+    open_app: Callable[..., AppTest], on: str, rented: bool
+) -> None:
+    """It stood on Compare alone."""
+    said = text_of(open_app(v="2", model="Qwen3.5-4B", on=on))
+    assert bool(re.search(r"To rent: [\d.]+ USD per hour \(20\d\d-\d\d-\d\d\)", said)) is rented
+
+
+def test_the_words_below_the_bar_tell_of_the_ram_too() -> None:
+    found = answer(Asked(on="rtx-4090", ram="64", model="Qwen3.5-122B-A10B"))
+    words = parts_words(some(found.held))
+    assert words.startswith("GPU 0: weights ")
+    assert " GiB. RAM: weights " in words
+    assert "recurrent state (context checkpoints)" in words
 
 
 def test_the_bar_sums_to_the_plan(open_app: Callable[..., AppTest]) -> None:

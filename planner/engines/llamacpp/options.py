@@ -80,7 +80,7 @@ class LlamacppOptions(Options):
     version: str = option(
         NEWEST,
         Text(checked=check_version, longest=60),
-        meaning="build (b9010) or commit whose rules apply",
+        meaning="build (b9010) or commit that is planned for",
         memory="builds up to b9235 take larger compute buffers",
     )
     n_gpu_layers: int | None = option(
@@ -272,7 +272,7 @@ class LlamacppOptions(Options):
         "none",
         Choice(choices=("none", "draft-mtp")),
         "--spec-type",
-        meaning='speculative decoding with MTP: "draft-mtp" takes the model\'s own MTP blocks',
+        meaning='who drafts (speculative decoding): "draft-mtp" takes the model\'s own MTP blocks',
         memory="their weights, a second cache, and copies of the recurrent state",
     )
     spec_draft_n_max: int = option(

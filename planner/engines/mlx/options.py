@@ -37,7 +37,7 @@ class MlxOptions(Options):
     """Options of `mlx_lm.server`; None means its default."""
 
     version: str = option(
-        NEWEST, Text(checked=_release), meaning="release of mlx-lm whose rules apply"
+        NEWEST, Text(checked=_release), meaning="release of mlx-lm that is planned for"
     )
     kv_bits: int | None = option(
         None,

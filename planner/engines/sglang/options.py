@@ -54,7 +54,7 @@ class SGLangOptions(Options):
     """
 
     version: str = option(
-        DEFAULT_VERSION, Text(checked=_release), meaning="release of SGLang whose rules apply"
+        DEFAULT_VERSION, Text(checked=_release), meaning="release of SGLang that is planned for"
     )
     context_length: int | None = option(
         None,
@@ -143,7 +143,7 @@ class SGLangOptions(Options):
         ),
         "--speculative-algorithm",
         "--speculative-algo",
-        meaning="speculative decoding with MTP: NEXTN and EAGLE both take the model's own module",
+        meaning="who drafts (speculative decoding): NEXTN and EAGLE both take the model's own module",
         memory="the module, a KV pool of its own, and states under verification",
         default_words="no speculation",
     )

@@ -39,7 +39,7 @@ class TensorRtLlmOptions(Options):
         8192,
         Count(most=MAX_TOKENS),
         "--max-num-tokens",
-        meaning="tokens of one step",
+        meaning="tokens computed in one step, of all requests together",
         memory="a larger activation peak",
         written=False,
     )

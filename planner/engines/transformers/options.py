@@ -56,7 +56,7 @@ class TransformersOptions(Options):
     """Parameters of `from_pretrained` and `generate`; there is no command line, hence no flags."""
 
     version: str = option(
-        NEWEST, Text(checked=_release), meaning="release of transformers whose rules apply"
+        NEWEST, Text(checked=_release), meaning="release of transformers that is planned for"
     )
     auto_class: str = option(
         "AutoModelForImageTextToText",

@@ -48,7 +48,7 @@ class VllmOptions(Options):
     """Options of `vllm serve`; None means that vLLM decides."""
 
     version: str = option(
-        NEWEST, Text(checked=_release, longest=100), meaning="release of vLLM whose rules apply"
+        NEWEST, Text(checked=_release, longest=100), meaning="release of vLLM that is planned for"
     )
     gpu_memory_utilization: float | None = option(
         None,
@@ -97,7 +97,7 @@ class VllmOptions(Options):
         None,
         Count(spelled=human_integer),
         "--max-num-batched-tokens",
-        meaning="tokens of one step (the prefill chunk)",
+        meaning="tokens computed in one step, of all requests together (the prefill chunk)",
         memory="the activation peak grows with it",
         default_words="16384 on GPUs from 160 GiB on, 8192 from 70 GiB on, else 2048",
     )
@@ -120,7 +120,7 @@ class VllmOptions(Options):
     speculative_method: str = option(
         "mtp",
         Choice(choices=("mtp", "dflash")),
-        meaning="speculative decoding with MTP: mtp takes the model's own module, dflash a separate drafter",
+        meaning="who drafts (speculative decoding): mtp takes the model's own module, dflash a separate drafter",
         written=False,
     )
     draft_model: str | None = option(

@@ -29,6 +29,7 @@ from planner.units import capital, format_gib
 from planner.web.answering import alternatives
 from planner.web.asked import Asked
 from planner.web.choices import tokens_label
+from planner.web.comparing import rent
 from planner.web.draw import draw
 from planner.web.figures.memory_bar import memory_bar
 from planner.web.line import reach
@@ -183,7 +184,7 @@ def _show_command(asked: Asked, found: Answer, whole: Plan, plan: Plan) -> None:
 
 
 def _facts(found: Answer, plan: Plan, held: Plan) -> list[str]:
-    """Speed with its band and what else is held, one line each."""
+    """Speed with its band, what else is held and what it costs, one line each."""
     facts = []
     if held.fits and found.speed is not None:
         speed = found.speed
@@ -200,6 +201,8 @@ def _facts(found: Answer, plan: Plan, held: Plan) -> list[str]:
     if found.choice is not None:
         quality = found.choice.loss.text
         facts.append(f"Quality: {quality}" + (f". {KLD_WORDS}" if "KLD" in quality else ""))
+    if held.fits and (price := rent(plan.deployment.system)):
+        facts.append(price)
     return facts
 
 

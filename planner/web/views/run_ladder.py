@@ -15,7 +15,7 @@ from planner.planning import Outcome, Plan
 from planner.recommending import Choice, Wanted
 from planner.recommending.words import short_word
 from planner.registry import Word
-from planner.units import GIB, format_gib
+from planner.units import GIB, capital, format_gib
 from planner.web import session, working
 from planner.web.frames import (
     by_keyboard,
@@ -34,6 +34,14 @@ from planner.web.stored import bytes_of, loaded, short_name
 from planner.web.tables import escape
 from planner.web.taken import take_choice
 from planner.web.wording import told
+
+MARKS = {
+    Outcome.FITS: "fits",
+    Outcome.TIGHT: "tight: it may not hold at the worst of its estimate",
+    Outcome.HOLDS_FEWER: "starts, but holds fewer users at once",
+    Outcome.DOES_NOT_FIT: "does not fit",
+}
+"""What a mark beside a rung means."""
 
 MOST_LETTERS = 24
 """Of a name in the table: of longer ones the middle is left out."""
@@ -90,6 +98,7 @@ def show_ladder(found: Answer, plan: Plan) -> None:
         },
         alt="Ladder: " + "; ".join(map(_spoken, rungs, names(rungs))),
     )
+    st.markdown(f":small[{legend(rungs)}]")
 
 
 def _why_empty(wanted: Wanted, base: str, plan: Plan) -> str:
@@ -116,6 +125,14 @@ def table(rungs: Sequence[Choice], present: int | None) -> pd.DataFrame:
             for place, (rung, name) in enumerate(zip(rungs, names(rungs), strict=True))
         ]
     )
+
+
+def legend(rungs: Sequence[Choice]) -> str:
+    """Return what the marks of a ladder and its two units mean."""
+    seen = {rung.plan.outcome for rung in rungs}
+    marks = [f"{LOOKS[one].mark} {means}" for one, means in MARKS.items() if one in seen]
+    units = "spare and over in GiB of memory, GB is the download (1 GiB = 1.07 GB)"
+    return f"{'; '.join(marks)}. {capital(units)}."
 
 
 def names(rungs: Sequence[Choice]) -> list[str]:
