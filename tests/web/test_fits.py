@@ -102,7 +102,34 @@ def test_what_is_slow_is_marked_and_not_the_cheapest() -> None:
     quick = row_of(wanted, Spot(group="", on="rtx-3090"))
     words = fits.summary([replace(row, price=1.0), quick], "it")
     assert "**2 of 2 machines** hold it" in words
-    assert f"Cheapest to buy: RTX 3090, {quick.price:,.0f} USD" in words
+    assert f"Cheapest to buy as it is: RTX 3090, {quick.price:,.0f} USD" in words
+
+
+def test_the_cheapest_that_holds_it_as_it_is_is_none_that_needs_more() -> None:
+    """'11 machines hold it as they are. Cheapest: 8x RTX 3090', which was none of the 11."""
+    row = row_of(want("Qwen3.5-9B", on="rtx-3090"), Spot(group="", on="rtx-3090"))
+    several = replace(row, answer=Verdict.MORE, count=8, price=10.0)
+    lossy = replace(
+        row, name="H200", quality="large", per_user=(row.per_user or 0) + 50, price=None
+    )
+    words = fits.summary([replace(row, price=900.0), lossy, several], "it")
+    assert "Cheapest to buy as it is: RTX 3090, 900 USD" in words
+    assert "Cheapest to buy by more of them: 8× RTX 3090, 10 USD" in words
+    assert "Fastest without a large loss: RTX 3090" in words
+
+
+def test_machines_of_an_engine_that_is_never_picked_are_planned(
+    open_app: Callable[..., AppTest],
+) -> None:
+    """'0 of 30 machines hold it', with transformers: nothing had been planned."""
+    app = opened(
+        open_app, on="rtx-4090", model="Qwen3.5-2B", fits__groups=["Two GPUs"],
+        **{"with": "transformers"},
+    )  # fmt: skip
+    verdicts = [verdict.split()[-1] for verdict in app.dataframe[0].value["verdict"]]
+    assert set(verdicts) == {"Fits"}
+    served = row_of(want("Qwen3.5-9B", on="rtx-4090", engine="mlx"), Spot(group="", on="rtx-4090"))
+    assert "None of 1 machine" in fits.summary([served], "it")
 
 
 def test_an_engine_that_does_not_serve_a_machine_says_so() -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 
 from hardware_db import System
 from hardware_db.records import frozen
+from planner.engines.choice import PROPOSED
 from planner.errors import PlannerError
 from planner.question import Question, question_of
 from planner.recommending import Wanted
@@ -19,7 +20,6 @@ from planner.recommending.machines import groups
 from planner.recommending.wish import LEAST_SPEED
 from planner.recommending.words import short_word
 from planner.registry import Word
-from planner.throughput.answer import two_digits
 from planner.units import GIB, counted
 from planner.web import address, session, working
 from planner.web.asked import BEST, Asked
@@ -41,7 +41,7 @@ from planner.web.palette import FAIR, GOOD, NONE
 from planner.web.pieces import in_pieces
 from planner.web.places import label_of_entry
 from planner.web.solving import Answer
-from planner.web.tables import escape
+from planner.web.views.fits_summary import summary as summary
 
 _ROWS, _TURN, _MODEL, _NAMED = "fits-rows", "fits-turn", "fits-model", "-named"
 
@@ -200,8 +200,10 @@ def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
             return None
         question = question_of(plan)
         return question if asked.options else question.with_(engine=asked.policy, options=None)
-    if wanted.base is not None and plan is not None and wanted.fixed.settles:
-        return question_of(plan)  # as the first page plans it
+    engine = wanted.fixed.engine
+    settled = wanted.fixed.settles or (engine is not None and engine not in PROPOSED)
+    if wanted.base is not None and plan is not None and settled:
+        return question_of(plan)  # as the first page plans it: there is no pick of such an engine
     base = wanted.base or (found.choice.entry.base if found.choice is not None else None)
     return None if base is None else replace(wanted, base=base)
 
@@ -270,37 +272,6 @@ def spots_of(mine: System) -> tuple[Spot, ...]:
     own = Spot(group=YOURS, on=mine)
     rest = (spot for spot in (*listed(), *others()) if spot.system.id != mine.id)
     return (own, *rest)
-
-
-def summary(rows: Sequence[Row], what: str) -> str:
-    """Return what the table says in one line: how many hold it, the cheapest, the fastest.
-
-    Args:
-        rows: the table.
-        what: what is to be held (`what_of`).
-    """
-    held = [row for row in rows if row.answer in (Verdict.FITS, Verdict.TIGHT, Verdict.SLOW)]
-    hold = "holds" if len(held) == 1 else "hold"
-    parts = [
-        f"**{len(held)} of {counted(len(rows), 'machine')}** {hold} {escape(what)} as they are."
-    ]
-    priced = [
-        row for row in rows if row.count is not None and row.price is not None and not row.slow
-    ]
-    sound = [row for row in priced if row.quality != short_word(Word.LARGE)]
-    if priced:
-        least = min(sound or priced, key=lambda row: row.price or 0.0)
-        how = " without a large loss" if sound and len(sound) < len(priced) else ""
-        parts.append(f"Cheapest to buy{how}: {_machine(least)}, {least.price:,.0f} USD.")
-    fast = [row for row in held if row.per_user is not None]
-    if fast:
-        best = max(fast, key=lambda row: row.per_user or 0.0)
-        parts.append(f"Fastest: {_machine(best)}, about {two_digits(best.per_user or 0)} tok/s.")
-    return " ".join(parts)
-
-
-def _machine(row: Row) -> str:
-    return f"{row.count}× {row.name}" if row.answer is Verdict.MORE else row.name
 
 
 def _named(row: Row) -> str:
