@@ -35,14 +35,16 @@ def add_device(name: str, memory_gib: float, like: str, bandwidth_gb_s: float | 
         bandwidth_gb_s: of its memory, decimal GB/s; None takes that of `like`.
 
     Raises:
-        InputError: no name, an absurd size, or too many devices.
+        InputError: no name or one that is taken, an absurd size, or too many devices.
     """
     words = "".join(c if c.isalnum() else "-" for c in name.strip().lower())[:40].strip("-")
     if not words:
         raise InputError("name: give the device a name of letters or digits")
     own = own_devices()
     key = f"{PREFIX}{words}"
-    if len(own) >= MOST_DEVICES and key not in own:
+    if key in own:
+        raise InputError(f"name: {own[key].name} is one of your devices already; give it another")
+    if len(own) >= MOST_DEVICES:
         raise InputError(f"devices: {MOST_DEVICES} of your own are enough for one session")
     try:
         given = hardware_db.get(f"custom:{memory_gib:g}GiB")
@@ -58,6 +60,8 @@ def add_device(name: str, memory_gib: float, like: str, bandwidth_gb_s: float | 
         aliases=(),
         nvml_names=(),
         memory_cuda_mib=given.memory_cuda_mib,
+        memory_marketed_gb=None,  # what it is sold as was not said
+        called=None,
         prices=(),
         bandwidth_gb_s=base.bandwidth_gb_s
         if bandwidth_gb_s is None

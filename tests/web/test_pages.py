@@ -112,6 +112,8 @@ def test_a_device_of_ones_own_is_planned_with(open_app: Callable[..., AppTest]) 
     app.run()
     assert not app.exception
     assert "on Modded 4090" in app.markdown[0].value
+    said = "\n".join(element.value for element in app.markdown)
+    assert "Sold as" not in said, "24 GB is what the other is sold as"
 
 
 def test_every_page_has_its_pictures_in_both_sizes_and_themes() -> None:

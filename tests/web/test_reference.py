@@ -90,11 +90,17 @@ def test_every_figure_of_an_entry_shows_its_source(open_app: Callable[..., AppTe
 def test_a_device_of_ones_own_can_be_chosen(open_app: Callable[..., AppTest]) -> None:
     app = open_app("hardware", **ASKED)
     next(box for box in app.text_input if box.label == "Name").set_value("Modded 4090!")
-    next(box for box in app.selectbox if box.label == "Otherwise like").set_value("rtx-4090")
+    likes = next(box for box in app.selectbox if box.label == "Otherwise like")
+    assert "RTX 3090 24 GB" in likes.options, "what is typed with a space was not found"
+    likes.set_value("rtx-4090")
     next(b for b in app.button if b.label == "Add for this session").click()
     app.run()
     assert not app.exception
     assert "my-modded-4090" in text_of(app)
+    next(box for box in app.text_input if box.label == "Name").set_value("Modded 4090!")
+    next(b for b in app.button if b.label == "Add for this session").click()
+    app.run()
+    assert "is one of your devices already" in app.error[0].value
 
 
 @pytest.mark.parametrize(

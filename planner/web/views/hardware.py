@@ -18,6 +18,7 @@ from planner.web import devices, session
 from planner.web.access import is_own_user
 from planner.web.asked import Asked
 from planner.web.frames import chosen_of, vendor_name
+from planner.web.places import label_of_entry
 from planner.web.solving import Answer
 from planner.web.tables import escape
 
@@ -271,8 +272,9 @@ def _show_own() -> None:
                 "Otherwise like",
                 [entry.id for entry in hardware_db.accelerators()],
                 index=None,
+                format_func=lambda name: label_of_entry(name) or name,
                 placeholder="nothing known",
-                help="Formats, links and rates are taken from it.",
+                help="Formats, links and rates are taken from it: without it no speed is estimated.",
             )
             bandwidth = st.number_input(
                 "Bandwidth (GB/s)", min_value=1.0, value=None, placeholder="as the other"
