@@ -58,6 +58,7 @@ class Curve:
         native: tokens of the longest context without YaRN.
         from_ram: tokens of the shortest context of which more weights lie in host memory than at
             the first point; None where there is none.
+        in_ram: weights lie in host memory at the first point already.
     """
 
     points: tuple[Point, ...]
@@ -65,6 +66,7 @@ class Curve:
     total: int
     native: int
     from_ram: int | None = None
+    in_ram: bool = False
 
 
 def stops(native: int) -> tuple[int, ...]:
@@ -130,6 +132,7 @@ def memory_curve(asked: Question) -> Curve | None:
         total=ends[0].total,
         native=native,
         from_ram=next(more, None),
+        in_ram=in_ram[min(in_ram)] > 0,
     )
 
 

@@ -213,3 +213,16 @@ def test_a_model_with_a_window_of_ngrams_has_a_curve(open_app: Callable[..., App
     assert not app.exception
     curve = json.loads(app.get("plotly_chart")[0].proto.spec)
     assert "if every layer kept KV" in {trace["name"] for trace in curve["data"]}
+
+
+def test_more_of_a_model_lies_in_ram_where_a_part_does_already() -> None:
+    """'From about 48k on, part of the model lies in RAM', where experts lay there at 4k."""
+    plan = planner.plan(
+        "unsloth/Qwen3.5-35B-A3B-GGUF:UD-Q4_K_XL", on="rtx-3060-12, 64GB RAM", engine="llamacpp"
+    )
+    curve = some(curves.memory_curve(question_of(plan)))
+    assert curve.in_ram
+    if curve.from_ram is not None:
+        assert "more of the model lies in RAM" in context.elsewhere(curve, plan)
+    bare = replace(curve, in_ram=False, from_ram=curve.points[1].context)
+    assert "part of the model lies in RAM" in context.elsewhere(bare, plan)

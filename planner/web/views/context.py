@@ -98,8 +98,9 @@ def elsewhere(curve: Curve, plan: Plan) -> str:
             else f" That is {over} more than there is: fewer are held at once."
         )
     if curve.from_ram is not None:
+        part = "more" if curve.in_ram else "part"
         text = (
-            f"From about {short_tokens(curve.from_ram)} on, part of the model lies in RAM, which is"
+            f"From about {short_tokens(curve.from_ram)} on, {part} of the model lies in RAM, which is"
             f" slower; the curve shows the GPU's memory. {text}"
         )
     if at.every_layer is not None:
