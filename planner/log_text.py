@@ -250,10 +250,10 @@ def open_log(path: str, engine: str | None = None, *, likely: str | None = None)
     import sys
 
     if path == "-":
-        return read_log(_text_lines(sys.stdin.buffer, "standard input"), engine, likely=likely)
+        return read_log(text_lines(sys.stdin.buffer, "standard input"), engine, likely=likely)
     try:
         with Path(path).expanduser().open("rb") as file:
-            return read_log(_text_lines(file, path), engine, likely=likely)
+            return read_log(text_lines(file, path), engine, likely=likely)
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
@@ -261,7 +261,7 @@ def open_log(path: str, engine: str | None = None, *, likely: str | None = None)
         raise InputError(f"{path}: cannot be read ({reason})") from None
 
 
-def _text_lines(file: BinaryIO, name: str) -> Iterator[str]:
+def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
     """Lines of a text file in UTF-8, or in UTF-16 with its mark."""
     start = file.read(_SNIFFED)
     encoding = "utf-8-sig"

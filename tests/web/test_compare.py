@@ -92,7 +92,8 @@ def test_costs_are_those_of_the_library(open_app: Callable[..., AppTest]) -> Non
     app = open_app("compare", **ASKED, compare__busy="50", compare__answer="1000")
     plan = some(recommend(want("Qwen3.5-9B", on="rtx-3090", context="32k")).pick).plan
     bill = next(b for b in cost_of(plan, output_tokens=1000, busy=0.5).bills if b.kind == "own")
-    assert f"Buy **{bill.offer.value:,.0f} USD**" in text_of(app)
+    assert f"Buy **{bill.offer.value:,.0f} USD ({bill.offer.date})**" in text_of(app)
+    assert "USD/h: bought, over 3 years, with power" in text_of(app)
     million = two_digits(some(bill.tokens).per_million)
     assert cards(app)[0]["Own, per 1M"] == f"{million} USD"
     assert "busy 50% of the day" in text_of(app)

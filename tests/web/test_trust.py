@@ -16,7 +16,7 @@ from planner.registry.bundled import bundled_checkpoint
 from planner.secrets import without_secrets
 from planner.web import fidelity
 from planner.web.pasted import Checked, checked, table, verdict
-from planner.web.views import trust
+from planner.web.views import log_check, trust
 from tests.cli.test_check import LOG
 from tests.test_failed_starts import VLLM as CAPTURING
 from tests.web.conftest import APP
@@ -32,7 +32,7 @@ def opened(open_app: Callable[..., AppTest], tab: str, **more: str) -> Any:
 def pasted(open_app: Callable[..., AppTest], text: str, **more: str) -> Any:
     app = opened(open_app, "Check a log", **more)
     app.text_area(key="trust-log").set_value(text)
-    next(button for button in app.button if button.label == "Compare").click()
+    next(button for button in app.button if button.label == "Compare with the plan").click()
     return app.run()
 
 
@@ -47,6 +47,14 @@ def everything(app: Any) -> str:
     kinds = (app.markdown, app.code, app.success, app.info, app.warning, app.error)
     words = [str(element.value) for kind in kinds for element in kind]
     return "\n".join([*words, *(frame.value.to_string() for frame in app.dataframe)])
+
+
+def test_a_log_of_powershell_is_read_and_what_is_no_text_refused() -> None:
+    """'no engine is recognised', of a log that `>` of PowerShell 5 had written."""
+    assert log_check.text_of_file("a.log", "ready\n".encode("utf-16")) == "ready\n"
+    assert log_check.text_of_file("a.log", b"ready\n") == "ready\n"
+    with pytest.raises(InputError, match="not a text file"):
+        log_check.text_of_file("a.pdf", b"%PDF\x00\x00")
 
 
 def test_every_term_is_explained(open_app: Callable[..., AppTest]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pandas as pd
 import streamlit as st
 
 from planner.engines import ENGINES
 from planner.engines.log_readers import readers
 from planner.errors import PlannerError
+from planner.log_text import text_lines
 from planner.remedying import remedies
 from planner.units import capital, counted
 from planner.web import working
@@ -40,9 +43,13 @@ def show(found: Answer) -> None:
         file = st.file_uploader(
             "or its file", type=["log", "txt"], key="trust-file", max_upload_size=5
         )
-        asked = st.form_submit_button("Compare", icon=":material/difference:")
+        asked = st.form_submit_button("Compare with the plan", icon=":material/difference:")
     if file is not None and not text:
-        text = file.getvalue().decode("utf-8", "replace")
+        try:
+            text = text_of_file(file.name, file.getvalue())
+        except PlannerError as error:
+            st.error(capital(told(error)), title="Cannot be compared", icon=":material/help:")
+            return
     text = text[:LONGEST]  # the field's own limit holds in a browser only
     st.session_state[_KEPT] = text
     if not text.strip():
@@ -65,6 +72,15 @@ def show(found: Answer) -> None:
         _show_end(answer)
     else:
         _show_check(answer)
+
+
+def text_of_file(name: str, content: bytes) -> str:
+    """Return the text of a log's file, in UTF-8 or as PowerShell writes it.
+
+    Raises:
+        InputError: no text.
+    """
+    return "".join(text_lines(io.BytesIO(content), name))
 
 
 def _show_end(ended: Ended) -> None:
