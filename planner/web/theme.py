@@ -102,8 +102,9 @@ if (!window.hasManners) {
     }
     if (event.key !== 'Tab') return;
     if (!event.shiftKey && field.closest('[data-testid="stPopover"] [aria-expanded="true"]')) {
-      const inside = () => document.querySelector('[data-testid="stPopoverBody"] :is(input, button)');
-      if (!inside()) { event.preventDefault(); soon(inside, 100) }
+      const body = kind => document.querySelector(`[data-testid="stPopoverBody"] ${kind}`);
+      event.preventDefault();
+      soon(() => body('input') ?? body('button'), 100);
     }
     const inTables = document.querySelectorAll('.stMain:has(.st-key-by-keyboard) canvas');
     for (const table of inTables) table.tabIndex = -1;
@@ -139,8 +140,8 @@ if (!window.hasManners) {
   history.pushState = (...entry) => { (acted ? push : replace)(...entry); acted = false };
 }
 </script>"""
-"""Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. It waits for the
-fields of what was just opened, and goes past a table whose cells are taken when they are reached: the field
+"""Tab in a field with a list takes what was typed, as Enter does; Streamlit 1.67 drops it. It goes into
+what was opened, and waits for its fields, and goes past a table whose cells are taken when they are reached: the field
 above it is the keyboard's, and has the focus again where what it took drew it anew. What was typed is
 taken before a page that is pressed next is shown: Streamlit heard of both at once, showed the page before
 and lost the question. A phone's menu closes

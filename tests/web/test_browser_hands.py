@@ -127,3 +127,16 @@ def test_what_is_typed_counts_where_a_page_is_pressed_next(
     page.wait_for_url(lambda url: urlsplit(url).path == "/trust" and word in url)
     complete(page)
     assert word in page.url
+
+
+def test_tab_goes_into_what_was_opened(visit: Callable[..., Any]) -> None:
+    """It went on behind the panel, whose fields nobody reached without a mouse."""
+    page = visit(f"/?{FAST}")
+    complete(page)
+    page.get_by_role("button", name="More").first.focus()
+    page.keyboard.press("Enter")
+    page.locator('[data-testid="stPopoverBody"] input').first.wait_for()
+    complete(page)
+    page.keyboard.press("Tab")
+    page.wait_for_function("document.activeElement.closest('[data-testid=stPopoverBody]') !== null")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Best for"
