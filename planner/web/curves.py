@@ -100,7 +100,7 @@ def memory_curve(asked: Question) -> Curve | None:
             if plan is None:
                 return None
             ends.append(plan.ranks[0])
-            in_ram[tokens] = _weights_in_ram(plan)
+            in_ram[tokens] = weights_in_ram(plan)
             shares[tokens] = plan.ranks[0].of_kind(Kind.KV_CACHE) / max(1, _cache_in_all(plan))
             return _sizes(plan.ranks[0])
 
@@ -217,8 +217,8 @@ def _nearest(shares: Mapping[int, float], tokens: int) -> float:
     return shares[min(shares, key=lambda known: abs(known - tokens))]
 
 
-def _weights_in_ram(plan: Plan) -> int:
-    """Bytes of weights that lie in host memory and take part in every step."""
+def weights_in_ram(plan: Plan) -> int:
+    """Return the bytes of weights that lie in host memory and take part in every step."""
     if plan.allocation is None:
         return 0
     return plan.allocation.placement.host_computed + plan.allocation.placement.host_streamed

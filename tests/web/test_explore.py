@@ -222,6 +222,7 @@ def test_more_of_a_model_lies_in_ram_where_a_part_does_already() -> None:
     )
     curve = some(curves.memory_curve(question_of(plan)))
     assert curve.in_ram
+    assert "with the weights where they lie now" in context.here(plan)
     if curve.from_ram is not None:
         assert "more of the model lies in RAM" in context.elsewhere(curve, plan)
     bare = replace(curve, in_ram=False, from_ram=curve.points[1].context)

@@ -15,7 +15,7 @@ from planner.units import counted, format_gib
 from planner.web import working
 from planner.web.asked import CUSTOM, system
 from planner.web.choices import tokens_label
-from planner.web.curves import Curve, frontier, memory_curve
+from planner.web.curves import Curve, frontier, memory_curve, weights_in_ram
 from planner.web.draw import draw
 from planner.web.figures.context import memory_over_context, reach
 from planner.web.places import label_of, places
@@ -74,7 +74,9 @@ def here(plan: Plan) -> str:
         f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{with_checkpoints}{each}."
     )
     if plan.capacity is not None and plan.capacity.longest_context:
-        text += f" One request alone may have {short_tokens(plan.capacity.longest_context)} tokens."
+        placed = ", with the weights where they lie now" if weights_in_ram(plan) else ""
+        longest = short_tokens(plan.capacity.longest_context)
+        text += f" One request alone may have {longest} tokens{placed}."
     return text
 
 
