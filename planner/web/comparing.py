@@ -10,9 +10,12 @@ from hardware_db.records import frozen
 from planner.cost import PriceOption, cheapest, seller
 from planner.costing import Bill, Cost
 from planner.engines.yarn import short_tokens
+from planner.errors import InputError
 from planner.held import held_words
+from planner.model import catalog
 from planner.planning import Plan
 from planner.recommending import Choice
+from planner.registry import classes, get_use, rank_of
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
 from planner.throughput.answer import duration, two_digits
@@ -21,6 +24,7 @@ from planner.web import address, choices
 from planner.web.asked import Asked
 from planner.web.palette import LOOKS
 from planner.web.stored import short_name
+from planner.web.tables import escape
 from planner.web.wording import layout_words, part_sizes
 
 MOST = 4
@@ -80,6 +84,7 @@ def facts(side: Side) -> dict[str, str]:
         "Machine": asked.system.short_name,
         "Engine": plan.server,
         "Stored as": asked.checkpoint.scheme.title,
+        **_scores(side),
         "Quality": choice.said.text if choice is not None else "not known",
         **({"Layout": layout_words(asked.layout)} if asked.system.count > 1 else {}),
         "Context": f"{choices.tokens_label(asked.context)} tokens",
@@ -106,6 +111,30 @@ def facts(side: Side) -> dict[str, str]:
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
     return rows | {capital(name): words or "none" for name, words in part_sizes(rank).items()}
+
+
+SCORES = "Model's scores"
+
+
+def _scores(side: Side) -> dict[str, str]:
+    """In which class the model's published scores put it; "Quality" is what storing it in fewer bits loses."""
+    known = catalog.entry_for(side.plan.deployment.checkpoint)
+    try:
+        every = len(classes(side.asked.use))
+        place = rank_of(known.id, side.asked.use) if known is not None else None
+    except InputError:
+        return {}
+    return {SCORES: f"class {place + 1} of {every}" if place is not None else "not known"}
+
+
+def scores_rest_on(use: str, names: Collection[str]) -> str:
+    """Return what the classes are; empty where none is shown."""
+    if SCORES not in names:
+        return ""
+    return (
+        f"{SCORES}: published tests of {escape(get_use(use).title)}, class 1 the best; models of one"
+        " class are level. Quality: what storing it in fewer bits loses."
+    )
 
 
 def _reach(longest: int) -> str:

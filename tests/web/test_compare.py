@@ -117,6 +117,16 @@ def test_facts_say_what_is_missing() -> None:
     assert rows["Quality"] == "not known"
 
 
+def test_which_model_has_the_better_scores_is_said(open_app: Callable[..., AppTest]) -> None:
+    """'near-lossless' beside 'as the original' read as if it told the models apart."""
+    other = written(Asked(on="rtx-3090", model="Qwen3.5-2B"))
+    app = open_app("compare", **ASKED, compare=[other])
+    first, second = (card["Model's scores"] for card in cards(app))
+    place, of = (int(word) for word in first.removeprefix("class ").split(" of "))
+    assert second == f"class {place + 2} of {of}"
+    assert "published tests of general knowledge" in text_of(app)
+
+
 def test_what_is_alike_is_said_once() -> None:
     same, rows = split([{"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}])
     assert same == {"a": "1"}

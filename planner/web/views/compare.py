@@ -25,6 +25,7 @@ from planner.web.comparing import (
     costs_rest_on,
     facts,
     read,
+    scores_rest_on,
     split,
     verdict,
     written,
@@ -68,7 +69,13 @@ def show(asked: Asked, found: Answer) -> None:
         set_aside = kept_words(side.plan for side in sides)
         spread = [side.plan.deployment.layout for side in sides]
         letters = f"{layout_key(spread)}." if "Layout" in names else ""
-        told_below = (letters, set_aside, costs_rest_on(assumed.busy, names))
+        use = sides[0].asked.use
+        told_below = (
+            letters,
+            set_aside,
+            scores_rest_on(use, names),
+            costs_rest_on(assumed.busy, names),
+        )
         if words := " ".join(filter(None, told_below)):
             st.markdown(f":small[{words}]")
     with bars:
