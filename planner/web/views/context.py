@@ -67,10 +67,11 @@ def here(plan: Plan) -> str:
     each = " on each GPU" if asked.system.count > 1 else ""
     kept = any(t.kind is Kind.RECURRENT_STATE and "checkpoints" in t.name for t in rank.terms)
     with_checkpoints = " with its checkpoints" if kept else ""
+    stored = f" ({plan.allocation.kv_cache_dtype})" if plan.allocation is not None else ""
     text = (
         f"{counted(asked.concurrency, 'request')} of {tokens_label(asked.context)} tokens"
         f" {'takes' if asked.concurrency == 1 else 'take'}"
-        f" {format_gib(rank.of_kind(Kind.KV_CACHE))} of KV cache and"
+        f" {format_gib(rank.of_kind(Kind.KV_CACHE))} of KV cache{stored} and"
         f" {format_gib(rank.of_kind(Kind.RECURRENT_STATE))} of recurrent state{with_checkpoints}{each}."
     )
     if plan.capacity is not None and plan.capacity.longest_context:
