@@ -83,6 +83,7 @@ class Choice:
         better: in what it is better than the pick; empty for the pick.
         reach: tokens of the longest single request once more experts lie in RAM; 0: not asked.
         savings: settings of the engine without which it does not hold the workload.
+        cache_said: the KV cache's format was asked for: it is no loss by which candidates differ.
     """
 
     entry: Entry
@@ -97,6 +98,7 @@ class Choice:
     better: str = ""
     reach: int = 0
     savings: tuple[Economy, ...] = ()
+    cache_said: bool = False
 
     @cached_property
     def speed(self) -> SpeedEstimate | NoEstimate | None:
@@ -114,12 +116,17 @@ class Choice:
     @property
     def word(self) -> Word:
         """Class of quality: the weights' or the KV cache's, whichever loses more."""
-        return max(self.loss.word, cache_word(self.plan.deployment.kv_cache_dtype))
+        return max(self.loss.word, self._word_of_cache)
 
     @property
     def said(self) -> Word:
         """The same as users read it: 8 bits by what was measured of them."""
-        return max(self.loss.said, cache_word(self.plan.deployment.kv_cache_dtype))
+        return max(self.loss.said, self._word_of_cache)
+
+    @property
+    def _word_of_cache(self) -> Word:
+        dtype = self.plan.deployment.kv_cache_dtype
+        return Word.ORIGINAL if self.cache_said else cache_word(dtype)
 
     def loses_less(self, other: Choice) -> bool:
         """Return whether it is of a better class of quality, and reads so."""

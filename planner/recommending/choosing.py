@@ -325,6 +325,7 @@ class Search:
             why=why,
             released=released(base),
             needs_ram=ram_not_known(plan),
+            cache_said=self.wanted.kv_cache_dtype != "auto",
         )
 
     def plan(

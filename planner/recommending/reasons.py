@@ -9,6 +9,7 @@ from planner.engines import ENGINES
 from planner.engines.choice import LOADS, SMALLER_CACHE, engines_for
 from planner.engines.engine import AnyEngine
 from planner.engines.yarn import short_tokens
+from planner.errors import InputError
 from planner.planning import Outcome
 from planner.question import Question
 from planner.recommending.answer import Recommendation
@@ -264,7 +265,17 @@ def _why_none(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
     asked = Question(checkpoint=checkpoint_of(rows[0]), system=answer.wanted.system, engine=first)
     if not asked.can_run():
         return f"{first.title} does not run it here"
+    cache = answer.wanted.kv_cache_dtype
+    if not _takes_cache(asked, cache):
+        return f"{first.title} has no KV cache in {cache}"
     return f"no known {first.title} checkpoint fits here"
+
+
+def _takes_cache(asked: Question, cache: str) -> bool:
+    try:
+        return asked.can_run(kv_cache_dtype=cache)
+    except InputError:
+        return False
 
 
 def cache_measured(pick: Choice) -> str:

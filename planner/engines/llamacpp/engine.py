@@ -13,7 +13,8 @@ from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
 from planner.engines.llamacpp.checkpoints import curbed, growing, ram_of
-from planner.engines.llamacpp.fit import Bare, Fitted, fit, may_fit
+from planner.engines.llamacpp.fit import Bare, Fitted, fit
+from planner.engines.llamacpp.holding import may_fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
 from planner.engines.llamacpp.meant import all_said, server_of

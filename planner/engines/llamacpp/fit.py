@@ -10,21 +10,17 @@ Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import zip_longest
 
 from hardware_db.records import frozen
 from planner.bisection import last_holding
-from planner.engines.llamacpp.buffers import gpu_bytes_of_blocks
+from planner.engines.llamacpp.holding import layer_bytes, may_fit, may_hold, spread
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.options import gpu_number
 from planner.engines.llamacpp.placement import Override, Placement
 from planner.engines.llamacpp.server import Server, Usage
-from planner.engines.llamacpp.tensor_file import OUTSIDE, file_tensors
-from planner.memo import remembered
 
-_BALANCE_STEPS = 24
 _GUESSES = 2
 """Times that the number of blocks on the GPUs is guessed anew from what an attempt computed in."""
 
@@ -65,6 +61,8 @@ def fit(server: Server, room: Room) -> Fitted:
     """
     if server.options.places_by_hand:
         return by_hand(server, room)
+    if not may_fit(server, room):
+        return _closest(server, room)
     full = server.placement()
     whole = _judged(server, room, full)
     if whole.fits or not server.devices:
@@ -85,6 +83,33 @@ def fit(server: Server, room: Room) -> Fitted:
     if found.fits:
         return found
     return max((*tried, found), key=lambda attempt: attempt.slack)
+
+
+def _closest(server: Server, room: Room) -> Fitted:
+    """Return the offload whose weights and caches lack least, where no room holds those of any."""
+    experts, layers = server.expert_blocks, server.blocks + 1
+    if room.host is None or room.shared:
+        return _judged(server, room, server.placement())
+    host = room.host
+
+    def offload(moved: int) -> tuple[int, int]:
+        return min(moved, experts), layers - max(0, moved - experts)
+
+    def lacking(moved: int) -> tuple[int, int]:
+        n_cpu_moe, n_gpu_layers = offload(moved)
+        held = server.held(server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe))
+        on_gpus = sum(held.total(gpu) for gpu in range(server.devices))
+        return on_gpus - sum(room.gpus), held.total(server.devices) - host
+
+    def is_short_of_gpus(moved: int) -> bool:
+        on_gpus, in_ram = lacking(moved)
+        return on_gpus >= in_ram
+
+    most = experts + layers
+    last = last_holding(is_short_of_gpus, 0, most) or 0
+    moved = min(range(last, min(last + 1, most) + 1), key=lambda moved: max(lacking(moved)))
+    n_cpu_moe, n_gpu_layers = offload(moved)
+    return balanced_over(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers)
 
 
 @frozen
@@ -199,63 +224,6 @@ def _least(
     return max(tried.values(), key=lambda fitted: fitted.slack)
 
 
-def may_fit(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
-    """Say whether some placement may fit; that none does takes no graph.
-
-    More in RAM leaves more on the GPUs: the offload that fills RAM decides.
-
-    Args:
-        server: the server.
-        room: what may be used.
-        computing: bytes of compute buffers on the first GPUs and on the host behind all of them;
-            none on the others.
-    """
-    if server.options.places_by_hand or not server.devices:
-        return True
-    moved, host = 0, room.host
-    experts, layers = server.expert_blocks, server.blocks + 1
-
-    def offloaded(moved: int) -> Placement:
-        return server.placement(
-            n_gpu_layers=layers - max(0, moved - experts), n_cpu_moe=min(moved, experts)
-        )
-
-    if host is not None and not room.shared:
-        left = host - sum(computing[server.devices :])
-        most = last_holding(
-            lambda moved: server.held(offloaded(moved)).total(server.devices) <= left,
-            0,
-            experts + layers,
-        )
-        if most is None:
-            return False
-        moved = most
-    placement = offloaded(moved)
-    return may_hold(server, room, placement, server.held(placement), computing[: server.devices])
-
-
-def may_hold(
-    server: Server, room: Room, placement: Placement, held: Usage, computing: Sequence[int]
-) -> bool:
-    """Say whether an offload may fit, plain or spread: that takes no graph.
-
-    Args:
-        server: the server.
-        room: what may be used.
-        placement: the offload, plain.
-        held: its weights and caches.
-        computing: bytes of compute buffers on the first GPUs; none on the others.
-    """
-    rooms = [limit - taken for limit, taken in zip_longest(room.gpus, computing, fillvalue=0)]
-    beside = zip(held.vision_weights, held.vision_compute, strict=True)
-    spare = [left - sum(taken) for left, taken in zip(rooms, beside, strict=False)]
-    sizes = _layer_bytes(server, placement)
-    spreads = server.devices > 1 and min(spare) > 0 and sum(sizes) <= sum(spare)
-    if spreads and _fill(sizes, spare, 1.0) is not None:
-        return True
-    return all(held.total(gpu) <= left for gpu, left in enumerate(rooms))
-
-
 def _judged(
     server: Server,
     room: Room,
@@ -338,56 +306,9 @@ def balanced_over(server: Server, room: Room, *, n_cpu_moe: int, n_gpu_layers: i
     if room.shared:
         fixed[-1] += usage.total(plain.host)
     spare = [limit - taken for limit, taken in zip(room.gpus, fixed, strict=True)]
-    counts = _spread(_layer_bytes(server, plain), spare)
+    counts = spread(layer_bytes(server, plain), spare)
     if counts is None:
         return judged(plain, None)
     split = tuple(float(count) for count in counts)
     placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe, shares=split)
     return judged(placement, split)
-
-
-@remembered(lambda server, placement: ((server,), placement))
-def _layer_bytes(server: Server, placement: Placement) -> tuple[int, ...]:
-    """Return the bytes of each offloaded block and of the output layer: weights on GPUs and caches."""
-    start = max(placement.blocks + 1 - placement.n_gpu_layers, 0)
-    speculative = bool(server.options.draft_tokens)
-    sizes = list(gpu_bytes_of_blocks(server.model, server.scheme, placement, mtp=speculative))
-    tensors = file_tensors(server.model, server.scheme)
-    if server.model.tie_word_embeddings:
-        sizes[placement.blocks] += tensors["token_embd", OUTSIDE].nbytes
-    if placement.kv_offload:
-        for block, size in server.cache_of_blocks().items():
-            sizes[block] += size
-    return tuple(sizes[start:])
-
-
-def _spread(sizes: Sequence[int], spare: list[int]) -> tuple[int, ...] | None:
-    """Return how many consecutive layers each GPU takes; None if they do not fit at all."""
-    if any(room <= 0 for room in spare):
-        return None
-    best = _fill(sizes, spare, 1.0)
-    if best is None:
-        return None
-    low, high = 0.0, 1.0
-    for _ in range(_BALANCE_STEPS):
-        middle = (low + high) / 2
-        found = _fill(sizes, spare, middle)
-        if found is None:
-            low = middle
-        else:
-            high, best = middle, found
-    return best
-
-
-def _fill(sizes: Sequence[int], spare: list[int], share: float) -> tuple[int, ...] | None:
-    """Fill GPU after GPU to `share` of its room, in the order of the layers."""
-    counts = [0] * len(spare)
-    gpu, taken = 0, 0
-    for size in sizes:
-        while gpu < len(spare) and taken + size > share * spare[gpu]:
-            gpu, taken = gpu + 1, 0
-        if gpu == len(spare):
-            return None
-        counts[gpu] += 1
-        taken += size
-    return tuple(counts)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from planner.bisection import last_holding
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
-from planner.engines.llamacpp.fit import Bare, Fitted, fit, may_fit
+from planner.engines.llamacpp.fit import Bare, Fitted, fit
+from planner.engines.llamacpp.holding import may_fit
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.yarn import LONGEST
