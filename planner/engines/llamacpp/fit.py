@@ -61,12 +61,12 @@ def fit(server: Server, room: Room) -> Fitted:
     """
     if server.options.places_by_hand:
         return by_hand(server, room)
-    if not may_fit(server, room):
-        return _closest(server, room)
     full = server.placement()
     whole = _judged(server, room, full)
     if whole.fits or not server.devices:
         return whole
+    if not (may_fit(server, room) or room.host is None or room.shared):
+        return _closest(server, room, whole)
     balanced = whole
     if server.devices > 1:
         balanced = balanced_over(server, room, n_cpu_moe=0, n_gpu_layers=server.blocks + 1)
@@ -85,31 +85,26 @@ def fit(server: Server, room: Room) -> Fitted:
     return max((*tried, found), key=lambda attempt: attempt.slack)
 
 
-def _closest(server: Server, room: Room) -> Fitted:
-    """Return the offload whose weights and caches lack least, where no room holds those of any."""
-    experts, layers = server.expert_blocks, server.blocks + 1
-    if room.host is None or room.shared:
-        return _judged(server, room, server.placement())
-    host = room.host
+def _closest(server: Server, room: Room, whole: Fitted) -> Fitted:
+    """Return the offload that fills the GPUs and leaves the rest to RAM, which cannot hold it.
 
-    def offload(moved: int) -> tuple[int, int]:
+    The number of blocks follows from what the GPUs compute in with all of it on them: one graph.
+    """
+    experts, layers = server.expert_blocks, server.blocks + 1
+    computing, most = whole.usage.computing[:-1], experts + layers
+
+    def offload(kept: int) -> tuple[int, int]:
+        moved = most - kept
         return min(moved, experts), layers - max(0, moved - experts)
 
-    def lacking(moved: int) -> tuple[int, int]:
-        n_cpu_moe, n_gpu_layers = offload(moved)
-        held = server.held(server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe))
-        on_gpus = sum(held.total(gpu) for gpu in range(server.devices))
-        return on_gpus - sum(room.gpus), held.total(server.devices) - host
+    def holds(kept: int) -> bool:
+        n_cpu_moe, n_gpu_layers = offload(kept)
+        placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
+        return may_hold(server, room, placement, server.held(placement), computing)
 
-    def is_short_of_gpus(moved: int) -> bool:
-        on_gpus, in_ram = lacking(moved)
-        return on_gpus >= in_ram
-
-    most = experts + layers
-    last = last_holding(is_short_of_gpus, 0, most) or 0
-    moved = min(range(last, min(last + 1, most) + 1), key=lambda moved: max(lacking(moved)))
-    n_cpu_moe, n_gpu_layers = offload(moved)
-    return balanced_over(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers)
+    n_cpu_moe, n_gpu_layers = offload(last_holding(holds, 0, most) or 0)
+    filled = balanced_over(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers)
+    return max((whole, filled), key=lambda attempt: attempt.slack)
 
 
 @frozen
