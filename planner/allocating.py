@@ -12,6 +12,7 @@ from planner.engines.yarn import LONGEST
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.memo import Key, remembered
+from planner.memory.breakdown import HOST_RANK
 from planner.units import check_count, format_tokens, shown
 
 
@@ -43,6 +44,14 @@ def holds(deployment: Deployment, engine: AnyEngine) -> bool:
     """Say whether the engine takes it, starts, and holds the workload."""
     found = allocation_of(deployment, engine)
     return found is not None and found.starts and found.holds(deployment.concurrency)
+
+
+def layout_used(layout: Layout, allocation: Allocation | None) -> Layout:
+    """Return the layout of those accelerators that hold something: an option may leave others out."""
+    ranks = () if allocation is None else allocation.ranks
+    used = sum(rank.count for rank in ranks if rank.name != HOST_RANK)
+    stages = layout.pipeline_parallel == layout.accelerators
+    return Layout(pipeline_parallel=used) if stages and 0 < used < layout.accelerators else layout
 
 
 def forget() -> None:

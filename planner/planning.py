@@ -13,7 +13,7 @@ from typing import Any
 
 from hardware_db.records import frozen_with_cache
 from hardware_db.regex import pattern
-from planner.allocating import allocation_of, check_deployment, refusals_of
+from planner.allocating import allocation_of, check_deployment, layout_used, refusals_of
 from planner.engines import front_words
 from planner.engines.engine import (
     Allocation,
@@ -281,8 +281,8 @@ def _cannot_run(refusal: Refusal) -> str:
     return f"Cannot run: {refusal.reason}.{f' {remedy}.' if remedy else ''}"
 
 
-def _where(deployment: Deployment) -> str:
-    system, layout = deployment.system, deployment.layout
+def _where(deployment: Deployment, allocation: Allocation) -> str:
+    system, layout = deployment.system, layout_used(deployment.layout, allocation)
     used = layout.accelerators
     if system.is_mixed:
         return f"{system.short_name} ({layout})"
@@ -302,7 +302,7 @@ def _on_which(rank: Rank, allocation: Allocation) -> str:
 
 
 def _verdict(outcome: Outcome, deployment: Deployment, allocation: Allocation, engine: str) -> str:
-    where = f"{_where(deployment)} with {engine}"
+    where = f"{_where(deployment, allocation)} with {engine}"
     asked = _requests(deployment.concurrency, deployment.context)
     if outcome is Outcome.DOES_NOT_FIT:
         return f"Does not fit on {where}: {_what_is_missing(deployment, allocation)}"

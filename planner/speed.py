@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hardware_db.records import frozen
+from planner.allocating import layout_used
 from planner.engines import get_engine
 from planner.engines.options import declared
 from planner.errors import InputError
@@ -202,7 +203,7 @@ def speed_at(
     return estimate_speed(
         asked.checkpoint,
         asked.system,
-        asked.layout,
+        layout_used(asked.layout, plan.allocation),
         engine=plan.engine,
         workload=workload,
         kv_cache_dtype=asked.kv_cache_dtype,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import hardware_db
 from hardware_db import System
 from hardware_db.compose import NODES
+from planner.allocating import layout_used
 from planner.engines import ENGINES, front_words
 from planner.engines.choice import FOR_PICTURES
 from planner.engines.tool_calls import tool_flags
@@ -69,7 +70,8 @@ def _close(plan: Plan) -> str:
 
 def _place(plan: Plan) -> str:
     """A machine as a sentence names it; of several alike only as many as the plan takes."""
-    system, used = plan.deployment.system, plan.deployment.layout.accelerators
+    system = plan.deployment.system
+    used = layout_used(plan.deployment.layout, plan.allocation).accelerators
     if used >= system.count or system.is_mixed:
         return machine(system)
     return f"{'one' if used == 1 else used} of {machine(system)}"

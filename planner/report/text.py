@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from planner.allocating import layout_used
 from planner.engines.engine import Deployment
 from planner.held import further_warnings, held_of, workload_line
 from planner.memory.breakdown import Kind, Rank
@@ -110,8 +111,10 @@ def _question(plan: Plan, held: Plan) -> Iterator[str]:
     checkpoint, system = deployment.checkpoint, deployment.system
     kind = "as if stored as" if checkpoint.hypothetical else "stored as"
     yield f"Model     {checkpoint.id} ({kind} {checkpoint.scheme.title})"
-    layout = f", {deployment.layout}" if deployment.layout.accelerators > 1 else ""
-    yield f"Hardware  {system.name}{layout}"
+    used = layout_used(deployment.layout, plan.allocation)
+    layout = f", {used}" if used.accelerators > 1 else ""
+    left = ", one of them used" if used.accelerators == 1 < deployment.layout.accelerators else ""
+    yield f"Hardware  {system.name}{layout}{left}"
     cache = plan.allocation.kv_cache_dtype if plan.allocation else deployment.kv_cache_dtype
     yield f"Engine    {plan.server}, KV cache {cache}"
     asked = f"{workload_words(deployment)} (prompt and output together)"
