@@ -19,7 +19,11 @@ def held_of(plan: Plan) -> Plan:
         return plan
     asked = plan.deployment
     found = plan_deployment(
-        replace(asked, concurrency=plan.capacity.sequences), plan.policy, kept=plan.kept
+        replace(asked, concurrency=plan.capacity.sequences),
+        plan.policy,
+        kept=plan.kept,
+        environment=plan.environment,
+        named=plan.named,
     )
     if not found.fits:
         return plan

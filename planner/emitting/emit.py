@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from planner.emitting import compose, kubernetes, ollama, shell
@@ -39,7 +40,10 @@ def emit(plan: Plan, kind: str) -> str:
         raise InputError(f"unknown form {kind!r}; known: {', '.join(KINDS)}")
     if plan.launch is None:
         raise InputError(f"there is nothing to type: {plan.verdict}")
-    return form(held_of(plan))
+    held = held_of(plan)
+    if held is not plan:
+        held = replace(held, told=(plan.verdict, *held.told))
+    return form(held)
 
 
 def kinds(plan: Plan) -> tuple[str, ...]:

@@ -32,10 +32,10 @@ def seen_as_one_kind(system: System, placement: Placement | None) -> System:
 def longest_stage(system: System, placement: Placement | None, stages: int) -> float:
     """Return the share of a prompt's time that the slowest of `stages` takes."""
     held = _held(system, placement)
-    dtype = next(iter(_common(accelerator.tflops for accelerator in system.mixed)), None)
-    if not held or dtype is None:
+    figures = next(iter(_rates(system.mixed).values()), [])
+    rates = [figure.value for figure in figures if figure is not None]
+    if not held or len(rates) < len(held):
         return 1 / stages
-    rates = [accelerator.tflops[dtype].value for accelerator in system.mixed]
     times = [part / rate for part, rate in zip(held, rates, strict=True)]
     return max(times) / sum(times)
 
@@ -76,8 +76,8 @@ def _blended(system: System, held: tuple[int, ...]) -> System:
         bandwidth_gb_s=_together([kind.bandwidth_gb_s for kind in kinds], held),
         tflops={
             dtype: figure
-            for dtype in _common(kind.tflops for kind in kinds)
-            if (figure := _together([kind.tflops[dtype] for kind in kinds], held)) is not None
+            for dtype, rates in _rates(kinds).items()
+            if (figure := _together(rates, held)) is not None
         },
         pcie_gb_s=min(links, key=lambda link: link.value, default=None),
     )
@@ -92,6 +92,22 @@ def _together(rates: Sequence[Figure | None], held: Sequence[int]) -> Figure | N
             return None
         seconds += part / rate.value if rate is not None else 0.0
     return Figure(value=sum(held) / seconds, source="each by the share it holds", grade="C")
+
+
+def _rates(kinds: Sequence[Accelerator]) -> dict[str, list[Figure | None]]:
+    """Return the rates of all by dtype, of those that all know; of none, each by its own widest.
+
+    A GTX 1080 Ti computes in FP32 what an RTX 3090 beside it computes in INT8.
+    """
+    common = _common(kind.tflops for kind in kinds)
+    if common:
+        return {dtype: [kind.tflops[dtype] for kind in kinds] for dtype in common}
+    own = [next((kind.tflops[name] for name in WIDE if name in kind.tflops), None) for kind in kinds]
+    every = dict.fromkeys(dtype for kind in kinds for dtype in kind.tflops)
+    return {
+        dtype: [kind.tflops.get(dtype, widest) for kind, widest in zip(kinds, own, strict=True)]
+        for dtype in every
+    }
 
 
 def _common(tables: Iterable[Iterable[str]]) -> tuple[str, ...]:
