@@ -155,9 +155,12 @@ def _of_choices(plan: Plan, found: Iterable[Choice], wish: Wish) -> Iterator[Adv
 
 def _serves_the_same(one: Plan, other: Plan) -> bool:
     """Say whether both serve the same checkpoint under the same engine."""
+    return _same_weights(one, other) and one.engine == other.engine
+
+
+def _same_weights(one: Plan, other: Plan) -> bool:
     first, second = one.deployment.checkpoint, other.deployment.checkpoint
-    alike = (first.id, first.scheme.name) == (second.id, second.scheme.name)
-    return alike and one.engine == other.engine
+    return (first.id, first.scheme.name) == (second.id, second.scheme.name)
 
 
 def _changed_flags(before: Plan, after: Plan) -> str:
@@ -184,11 +187,17 @@ def _flags(argv: Sequence[str]) -> list[str]:
     return found
 
 
-def _loses(choice: Choice) -> str:
-    """What is lost in quality; a cache in fewer bits is named, too."""
+def _loses(choice: Choice, before: Plan | None = None) -> str:
+    """What is lost in quality; a cache in fewer bits is named, too.
+
+    Args:
+        choice: what is proposed.
+        before: the plan whose checkpoint is served before and after, so that nothing is lost by it.
+    """
     cache = choice.plan.deployment.kv_cache_dtype
-    parts = [choice.said.text]
-    parts += [f"{cache} KV"] if cache != "auto" else []
+    parts = [choice.said.text] if before is None else []
+    same = before is not None and cache == before.deployment.kv_cache_dtype
+    parts += [f"{cache} KV"] if cache != "auto" and not same else []
     parts += ["tight"] if choice.is_tight else []
     return ", ".join(parts)
 
@@ -200,7 +209,7 @@ def _advice(before: Plan, choice: Choice, title: str, cost: int) -> Advice:
     trusted = ENGINES[after.engine].verified or after.engine == before.engine
     return Advice(
         title=title,
-        loses=_loses(choice),
+        loses=_loses(choice, before if _same_weights(before, after) else None),
         cost=cost,
         steps=1,
         plan=after,

@@ -10,7 +10,7 @@ from planner.planning import Outcome
 from planner.report.text import SIGNS, workload_words
 from planner.search import Fit, Limits, Solution, Suggestion
 from planner.throughput import SpeedEstimate
-from planner.units import capital, format_gib
+from planner.units import capital, counted, format_gib
 
 _SPEEDS = "Speeds: decoding, every sequence half way to its full context, no prompts meanwhile"
 
@@ -176,7 +176,8 @@ def fits_text(fits: Sequence[Fit]) -> str:
     if rest:
         lines += [
             "",
-            f"Not listed: {rest} accelerators that cannot hold it even with 8, or run none.",
+            f"Not listed: {counted(rest, 'accelerator')} that cannot hold it even with 8, or on which"
+            " no engine of these runs.",
         ]
     return "\n".join(lines)
 
@@ -191,7 +192,7 @@ def _cell(fit: Fit | None) -> str:
     if fit is None or not fit.can_run:
         return "cannot run"
     if fit.count is None:
-        return "-"
+        return "does not fit"
     free = format_gib(fit.plan.headroom or 0)
     tight = ", tight" if fit.plan.outcome is Outcome.TIGHT else ""
     return f"{fit.count}× ({free} free{tight})"

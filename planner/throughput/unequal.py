@@ -102,7 +102,9 @@ def _rates(kinds: Sequence[Accelerator]) -> dict[str, list[Figure | None]]:
     common = _common(kind.tflops for kind in kinds)
     if common:
         return {dtype: [kind.tflops[dtype] for kind in kinds] for dtype in common}
-    own = [next((kind.tflops[name] for name in WIDE if name in kind.tflops), None) for kind in kinds]
+    own = [
+        next((kind.tflops[name] for name in WIDE if name in kind.tflops), None) for kind in kinds
+    ]
     every = dict.fromkeys(dtype for kind in kinds for dtype in kind.tflops)
     return {
         dtype: [kind.tflops.get(dtype, widest) for kind, widest in zip(kinds, own, strict=True)]
