@@ -244,6 +244,13 @@ def link_bandwidth(system: System, *, ranks: int) -> float | None:
     return figure.value * 1e9 / turns
 
 
+def unknown_link(system: System, *, ranks: int) -> str:
+    """Return what to say where `link_bandwidth` knows none."""
+    if ranks > system.accelerators_per_node:
+        return f"the link between the {system.nodes} machines is not known"
+    return f"the link between the accelerators of {system.name} is not known"
+
+
 def _through_host(system: System, rate: float) -> bool:
     return bool(rate < table("links")["fast_from_gb_s"]) and _is_barred(system.accelerator)
 

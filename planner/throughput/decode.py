@@ -19,7 +19,7 @@ from planner.layout import Layout
 from planner.memo import Key, remembered
 from planner.memory.placement import Drafter
 from planner.model.spec import ModelSpec
-from planner.throughput.constants import Link, link, link_bandwidth
+from planner.throughput.constants import Link, link, link_bandwidth, unknown_link
 from planner.throughput.host import host_flops
 from planner.throughput.kernels import narrow_slices, plain_experts
 from planner.throughput.part import (
@@ -395,5 +395,5 @@ def _among(system: System, *, ranks: int) -> Key:
 def _link(system: System, *, ranks: int) -> tuple[Link, float]:
     over, rate = link(system, ranks=ranks), link_bandwidth(system, ranks=ranks)
     if over is None or rate is None:
-        raise UnknownFigureError(f"the link between the accelerators of {system.name} is not known")
+        raise UnknownFigureError(unknown_link(system, ranks=ranks))
     return over, rate

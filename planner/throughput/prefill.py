@@ -13,7 +13,7 @@ from types import MappingProxyType
 from hardware_db import Accelerator, System
 from planner.layout import Layout
 from planner.model.spec import ModelSpec
-from planner.throughput.constants import family, link_bandwidth, table
+from planner.throughput.constants import family, link_bandwidth, table, unknown_link
 from planner.throughput.decode import Serving
 from planner.throughput.host import host_flops
 from planner.throughput.part import (
@@ -197,7 +197,7 @@ def _rest(serving: Serving, tokens: int, chunks: int) -> Iterator[Part]:
 def _rate(system: System, *, ranks: int) -> float:
     rate = link_bandwidth(system, ranks=ranks)
     if rate is None:
-        raise UnknownFigureError(f"the link inside {system.name} is not known")
+        raise UnknownFigureError(unknown_link(system, ranks=ranks))
     return rate
 
 
