@@ -337,9 +337,12 @@ def _miss(miss: Miss) -> Iterator[str]:
     rate = rate_words(choice)
     speed = f", {rate}" if rate else ""
     size = format_gib(download_bytes(choice))
+    # of RAM that was assumed nothing is to spare: so much is needed
+    assumed = choice.needs_ram is not None and choice.plan.ranks[0].name == HOST_RANK
+    spare = "" if assumed else f", {format_gib(choice.plan.headroom or 0)} to spare"
     yield (
-        f"  - {miss.change}: {listed_name(choice)} ({size}) in {choice.plan.engine_title} fits,"
-        f" {format_gib(choice.plan.headroom or 0)} to spare{speed}"
+        f"  - {miss.change}: {listed_name(choice)} ({size}) in {choice.plan.engine_title} fits"
+        f"{spare}{speed}"
     )
     if miss.command is not None:
         yield f"      {miss.command}"

@@ -13,6 +13,7 @@ from planner.engines import ENGINES
 from planner.engines.commands import known_words
 from planner.engines.economies import economies_of
 from planner.errors import InputError, PlannerError
+from planner.memory.breakdown import HOST_RANK
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan
 from planner.question import Question, question_of
@@ -83,8 +84,10 @@ class Advice:
         """The advice in one line, with what is to spare then, or how much it helps, and what it costs."""
         words, parts = capital(self.title), [self.loses] if self.loses else []
         spare = self.plan.headroom or 0
+        # of RAM that was assumed nothing is to spare: so much is needed
+        assumed = "GiB of RAM" in self.title and self.plan.ranks[0].name == HOST_RANK
         if self.enough and spare >= 0:
-            words += f", {format_gib(spare)} to spare"
+            words += "" if assumed else f", {format_gib(spare)} to spare"
         elif self.gained:
             missing = "less" if self.gained > 0 else "more"
             parts.insert(0, f"{format_gib(abs(self.gained))} {missing} is missing")
