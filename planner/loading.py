@@ -42,6 +42,10 @@ def load_checkpoint(
     """
     if isinstance(name, Checkpoint):
         return name
+    if " " in str(name):
+        from planner.engines import commands
+
+        commands.refuse_command(name)
     return sources.load(
         name,
         precision=None if precision is None else check_text(precision, what="precision"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hardware_db import Accelerator, System
 from planner.allocating import check_length
-from planner.engines import front_name, front_notes, get_engine
+from planner.engines import commands, front_name, front_notes, get_engine
 from planner.engines.caches import check_cache
 from planner.engines.choice import LOADS, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
@@ -82,6 +82,7 @@ def want(
     if model is not None:
         base = base_of(check_text(model, what="model"))
         if base is None:
+            commands.refuse_command(model)
             if catalog.find(model) is None:
                 raise catalog.unknown(model)
             raise InputError(

@@ -163,6 +163,19 @@ def is_command(text: str) -> bool:
     return True
 
 
+def refuse_command(name: object) -> None:
+    """Refuse a launch command where a model is expected, with who reads it.
+
+    Raises:
+        InputError: it is one.
+    """
+    if isinstance(name, str) and " " in name and is_command(name):
+        raise InputError(
+            "a launch command stands where a model is expected: `qwenplan plan --command` reads it,"
+            " in Python planner.plan_command"
+        )
+
+
 def _given_to_run(word: str) -> Iterator[list[str]]:
     """Yield the words that another program is given to run in one (``ssh box 'vllm serve ...'``)."""
     with contextlib.suppress(InputError):
