@@ -27,6 +27,7 @@ _BYTE_UNITS = {
 _NUMBER_AND_UNIT = pattern(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 _TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
 
+_SAID_TOKENS = pattern(r"\s+tok(?:en)?s?$")
 _PLAIN_WORD = pattern(
     r"(?!llama-|mlx\b|[a-z]+(?:-[a-z]+)*-(?:server|cli)\b)[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)"
 )
@@ -86,6 +87,11 @@ def whole(value: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+def without_unit(text: str) -> str:
+    """Return a number of tokens as it is written, without the word "tokens" behind it."""
+    return _SAID_TOKENS.sub("", text.strip())
+
+
 def parse_tokens(text: str | int, *, what: str = "context") -> int:
     """Read a number of tokens: "4096", "128k" (131,072), "1M" (1,048,576), "262,144".
 
@@ -101,6 +107,7 @@ def parse_tokens(text: str | int, *, what: str = "context") -> int:
         tokens = Fraction(written)
     else:
         plain = written.replace(",", "").replace("_", "") if isinstance(written, str) else "?"
+        plain = without_unit(plain)
         match = _NUMBER_AND_UNIT.fullmatch(plain)
         unit = match.group(2).lower() if match else "?"
         if match is None or unit not in _TOKEN_UNITS:

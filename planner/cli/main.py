@@ -85,6 +85,9 @@ def run(argv: Sequence[str]) -> int:
         )
     except typer.exceptions.TyperException as error:
         said = error.format_message()
+        if "No such command" in said:
+            known = ", ".join(command.name for command in COMMANDS)
+            said = f"{said.rstrip('.')}; commands are {known}, such as: qwenplan plan MODEL --on rtx-4090"
         several = "; a name of several words stands in quotes, and models are asked one at a time"
         return _say(said + several * ("extra argument" in said), WRONG_INPUT)
     except (typer.Abort, KeyboardInterrupt):

@@ -8,6 +8,10 @@ from planner.errors import InputError
 from planner.formats.cache import CACHE_FORMATS
 from planner.units import check_text, shown
 
+_MEANT = {8: "q8_0 (llama.cpp) or fp8 (vLLM, SGLang)", 4: "q4_0 (llama.cpp) or nvfp4 (vLLM)"}
+_SAID = "q{0} int{0} {0}bit {0}-bit fp{0} {0}"
+"""What people call a cache of so many bits -> what engines call it."""
+
 
 def check_cache(name: str, engine: AnyEngine | None) -> str:
     """Return the name of a KV cache dtype that the engine takes; of none that is named, that any takes.
@@ -26,8 +30,11 @@ def check_cache(name: str, engine: AnyEngine | None) -> str:
     elif wanted not in ("auto", *CACHE_FORMATS):
         every = {dtype for one in ENGINES.values() for dtype in one.cache_dtypes}
         if wanted not in map(_plain, every):
+            bits = next((bits for bits in _MEANT if wanted in _SAID.format(bits).split()), None)
+            meant = f"did you mean {_MEANT[bits]}? " if bits is not None else ""
             raise InputError(
-                f"unknown KV cache dtype {shown(name)}; known: auto, {', '.join(sorted(every))}"
+                f"unknown KV cache dtype {shown(name)}; {meant}known: auto,"
+                f" {', '.join(sorted(every))}"
             )
     return name
 

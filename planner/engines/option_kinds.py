@@ -314,7 +314,13 @@ def whole_number(text: str, what: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InputError(f"{what} must be a whole number, got {shown(text, 40)}") from None
+        number, unit = text[:-1], {"k": 2**10, "m": 2**20}.get(text[-1:].lower())
+        meant = (
+            f"; write {int(number) * unit}"
+            if unit and number.isdecimal() and len(number) < 5
+            else ""
+        )
+        raise InputError(f"{what} must be a whole number, got {shown(text, 40)}{meant}") from None
 
 
 def decimal_number(text: str, what: str) -> float:

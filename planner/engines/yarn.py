@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from planner.model.spec import ModelSpec
-from planner.units import ceil_div, parse_tokens
+from planner.units import ceil_div, parse_tokens, without_unit
 
 LONGEST = 1_010_000
 """Tokens up to which the model cards of the family describe YaRN."""
@@ -68,7 +68,7 @@ def tokens_of(context: int | str, *, what: str = "context") -> int:
     """
     tokens = parse_tokens(context, what=what)
     if isinstance(context, str) and tokens > LONGEST:
-        written = context.strip().lower()
+        written = without_unit(context).lower()
         unit = {"k": 1000, "m": 1000**2}.get(written[-1:])
         if unit is not None and float(written[:-1].replace(",", "")) * unit <= LONGEST:
             return LONGEST

@@ -339,7 +339,9 @@ def _of_a_like_size(billions: float) -> tuple[str, ...]:
 
 def unknown(name: str) -> UnknownModelError:
     """The error for a name nobody knows, with the nearest bundled ids."""
-    near = near_names(name)
+    words = name.split()
+    begun = (" ".join(words[:count]) for count in range(len(words), 1, -1))  # "27b 4 bit"
+    near = near_names(name) or next(filter(None, map(near_names, begun)), ())
     if not near and _is_other(name):
         size = _size(name)
         near = () if size is None else _of_a_like_size(_parameters(size))
