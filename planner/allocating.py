@@ -100,7 +100,10 @@ def check_deployment(deployment: Deployment, engine: AnyEngine) -> None:
     check_length(deployment.context, model.max_position_embeddings, model.name, yarn=yarn)
     asked: object = layout
     if not isinstance(asked, Layout):
-        raise InputError(f"layout must be a planner.Layout, got {shown(asked)}")
+        raise InputError(
+            f"layout must be a planner.Layout, got {shown(asked)}; write"
+            " planner.Layout(tensor_parallel=2)"
+        )
     if layout.accelerators > system.count:
         raise InputError(
             f"layout {layout} takes {layout.accelerators} accelerators,"

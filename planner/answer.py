@@ -62,6 +62,12 @@ class Plan(planning.Plan):
         return held_of(self)
 
     @property
+    def command(self) -> str | None:
+        """What to type, for as many requests as are held; None where it does not start."""
+        launch = self.held.launch
+        return None if launch is None else launch.command
+
+    @property
     def speed(self) -> SpeedEstimate | NoEstimate | None:
         """Decode and prefill speed; None if it cannot run or does not fit."""
         from planner.speed import speed_of

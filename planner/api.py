@@ -77,7 +77,7 @@ def recommend(
     context: int | str | None = None,
     concurrency: int = 1,
     yarn: bool = False,
-    ram: str | None = None,
+    ram: str | float | None = None,
     **wished: Unpack[Wished],
 ) -> Recommendation:
     """Say what to run: checkpoints that exist, the engine, the command, and alternatives.

@@ -50,7 +50,7 @@ class Asked(TypedDict, total=False):
     words: Sequence[str]
     yarn: bool
     free: bool
-    ram: str | None
+    ram: str | float | None
     ram_bandwidth: float | None
     objective: Objective
     progress: Progress | None
@@ -285,7 +285,7 @@ def as_said(
     words: Sequence[str] = (),
     yarn: bool = False,
     free: bool = False,
-    ram: str | None = None,
+    ram: str | float | None = None,
     ram_bandwidth: float | None = None,
     objective: Objective = "latency",
     progress: Progress | None = None,

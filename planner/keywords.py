@@ -36,7 +36,6 @@ _TEXTS = {
     "precision": "precision",
     "kv_cache_dtype": "KV cache dtype",
     "revision": "revision",
-    "ram": "RAM",
     "use": "use",
     "best": "best",
     "objective": "objective",

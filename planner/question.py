@@ -26,7 +26,7 @@ from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan, plan_deployment
 from planner.ranking import Objective, best, cannot_win, idles, in_order
-from planner.units import check_count
+from planner.units import check_count, counted
 
 DEFAULT_CONTEXT = 32_768
 """Tokens per sequence where nobody says."""
@@ -98,6 +98,12 @@ class Question:
     lead: str = ""
     lessons: tuple[Lesson, ...] = ()
     front: str | None = None
+
+    def __repr__(self) -> str:
+        """Return what is asked in words: the parts would be pages."""
+        engine = "" if self.engine is None else f" with {self.engine.title}"
+        asked = f"{counted(self.concurrency, 'request')} of {counted(self.context, 'token')}"
+        return f"<Question: {self.checkpoint.id} on {self.system.short_name}{engine}, {asked}>"
 
     def with_(self, **changes: Any) -> Question:
         """Return the question with other values of its fields, written as `planner.plan` takes them.

@@ -11,7 +11,7 @@ from hardware_db.figures import GIVEN
 from planner.engines.option_kinds import Number
 from planner.errors import InputError
 from planner.keywords import checked
-from planner.units import check_text, shown
+from planner.units import check_text, shown, whole
 
 
 @checked()
@@ -70,19 +70,21 @@ def system_of_drivers(text: str, free: int | None = None) -> System:
     return several(entry, int(count), hardware_db.systems())
 
 
-def with_ram(system: System, ram: str | None, bandwidth: float | None = None) -> System:
+def with_ram(system: System, ram: str | float | None, bandwidth: float | None = None) -> System:
     """Return `system` with this memory beside its accelerators.
 
     Args:
         system: the machine.
-        ram: "64GB", "64", "128GB DDR5-6000"; None leaves what is known.
+        ram: "64GB", 64, "128GB DDR5-6000"; None leaves what is known.
         bandwidth: nominal GB/s; None leaves what is known.
 
     Raises:
         InputError: unreadable, or out of range.
     """
     if ram is not None:
-        size = check_text(ram, what="RAM")
+        amount = whole(ram)
+        is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
+        size = f"{amount:g}" if is_number else check_text(ram, what="RAM")
         try:
             if not size[:1].isdigit():
                 raise HardwareError(size)

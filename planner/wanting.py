@@ -47,7 +47,7 @@ def want(
     concurrency: int = 1,
     yarn: bool = False,
     free: bool = False,
-    ram: str | None = None,
+    ram: str | float | None = None,
     ram_bandwidth: float | None = None,
     best: Best = "quality",
     use: str = "general",

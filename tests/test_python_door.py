@@ -135,3 +135,25 @@ def test_nothing_in_place_of_a_log_is_refused() -> None:
     plan = planner.plan("Qwen3.5-9B", on="h100", engine="vllm", precision="bf16")
     with pytest.raises(planner.InputError, match="log must be its text"):
         planner.check_log(plan, None)  # type: ignore[arg-type]
+
+
+def test_answers_are_shown_in_a_line() -> None:
+    asked = planner.ask("Qwen3.5-9B", on="h100", engine="vllm", precision="bf16")
+    assert repr(asked) == (
+        "<Question: Qwen/Qwen3.5-9B on H100 SXM5 with vLLM, 1 request of 32,768 tokens>"
+    )
+    plan = planner.plan("Qwen3.5-9B", on="rtx-3090")
+    assert all(len(repr(choice)) < 300 for choice in plan.alternatives)
+    assert plan.launch is not None
+    assert plan.command == plan.launch.command
+    assert (
+        planner.plan("Qwen3.5-9B", on="rtx-3060", precision="bf16", engine="vllm").command is None
+    )
+
+
+def test_ram_may_be_a_number_of_gigabytes() -> None:
+    said = planner.plan("Qwen3.5-27B", on="rtx-3060", ram="64GB")
+    for number in (64, 64.0):
+        assert planner.plan("Qwen3.5-27B", on="rtx-3060", ram=number) == said
+    with pytest.raises(planner.InputError, match="RAM must be a string"):
+        planner.plan("Qwen3.5-27B", on="rtx-3060", ram=True)

@@ -100,6 +100,10 @@ class Choice:
     savings: tuple[Economy, ...] = ()
     cache_said: bool = False
 
+    def __repr__(self) -> str:
+        """Return the checkpoint and its verdict: the parts would be pages."""
+        return f"<Choice: {self.entry.name}: {self.plan.verdict}>"
+
     @cached_property
     def speed(self) -> SpeedEstimate | NoEstimate | None:
         """How fast it is, where that is known.
