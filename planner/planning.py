@@ -359,7 +359,7 @@ def _what_is_missing(deployment: Deployment, allocation: Allocation) -> str:
 
     longest, said = allocation.capacity.longest_context, allocation.refusal
     rank = max(allocation.ranks, key=before_cache)
-    if before_cache(rank) > 0 and not longest:
+    if before_cache(rank) > 0 and (not longest or rank.name == HOST_RANK):
         largest = max(rank.terms, key=lambda term: term.nbytes)
         return (
             f"{format_gib(before_cache(rank))} over{_on_which(rank, allocation)} before any cache;"

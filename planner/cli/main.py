@@ -77,12 +77,10 @@ def run(argv: Sequence[str]) -> int:
     try:
         status = app_for(argv)(args=list(argv) or ["--help"], standalone_mode=False)
         sys.stdout.flush()
+    except SourceError as error:
+        return _say(error, NO_SOURCE)
     except PlannerError as error:
-        return _say(
-            error,
-            NO_SOURCE if isinstance(error, SourceError) else WRONG_INPUT,
-            document="--json" in argv,
-        )
+        return _say(error, WRONG_INPUT)
     except typer.exceptions.TyperException as error:
         said = error.format_message()
         if "No such command" in said:
@@ -105,13 +103,8 @@ def run(argv: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _say(error: object, status: int, *, document: bool = False) -> int:
-    """Print an error as one line; who reads JSON gets it as a document, too."""
+def _say(error: object, status: int) -> int:
     line = without_secrets(" ".join(str(error).split()))
     with suppress(OSError):
         typer.echo(f"qwenplan: {line}", err=True)
-        if document:
-            import json
-
-            typer.echo(json.dumps({"error": line}))
     return status
