@@ -112,10 +112,27 @@ def ask_command(
         ),
         lessons=lessons(),
     )
+    if told.shortens and context is None:
+        return _shortened(question, told.shortens)
     if told.context is None and unsaid is None and context is None:
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)
     return question
+
+
+def _shortened(question: Question, words: str) -> Question:
+    """Return the question with the longest context that fits, which its program takes by itself.
+
+    Source: vLLM 0.33.0 v1/core/kv_cache_utils.py (_auto_fit_max_model_len).
+    """
+    longest = 0 if question.fits() else question.plan().longest_context
+    if not 0 < longest < question.context:
+        return question
+    engine = question.settled_engine.title
+    note = (
+        f"{words}: {engine} takes the longest that fits, {longest:,} of {question.context:,} tokens"
+    )
+    return question.with_(context=longest, notes=(*question.notes, note))
 
 
 _METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(

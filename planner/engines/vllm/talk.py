@@ -197,11 +197,9 @@ def read_command(
         kept += ["--hf-overrides", json.dumps(overrides)]
     if (quantization := found.last("quantization")) is not None:
         kept += ["--quantization", quantization]
+    shortens = ""
     if (context := found.last("max-model-len")) in _LONGEST:
-        unplanned.append(
-            f"--max-model-len {context}: planned at the model's own length; vLLM takes what fits"
-        )
-        context = None
+        shortens, context = f"--max-model-len {context}", None
     options = found.options | _speculation(found.document("speculative-config")) | _limits(found)
     if options.get("limit_images") == 0 and options.get("limit_videos") != 0:
         unplanned.append("--limit-mm-per-prompt: without video 0 the vision tower is still loaded")
@@ -211,6 +209,7 @@ def read_command(
         named=(model,) if model is not None else (),
         revision=found.last("revision"),
         context=None if context is None else human_integer("--max-model-len", context),
+        shortens=shortens,
         layout=_layout(found),
         kv_cache_dtype=found.last("kv-cache-dtype"),
         options=options,
