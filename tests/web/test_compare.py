@@ -50,9 +50,11 @@ def test_it_starts_with_the_present_one_and_the_front(open_app: Callable[..., Ap
 
 def test_what_was_kept_stands_beside_what_is_asked_now(open_app: Callable[..., AppTest]) -> None:
     app = open_app("compare", **ASKED)
+    before = len(app.table)
     app.button(key="compare-keep").click().run()
     assert not app.exception
-    assert len(app.table) == 2
+    assert len(app.table) == before, "it is not its own neighbour"
+    assert "the present one, kept" in text_of(app)
     app.number_input(key="users").set_value(2).run()
     assert [row["Users"] for row in cards(app)] == ["2", "1"]
     kept = app.query_params["compare"]
@@ -107,6 +109,13 @@ def test_a_hosted_price_stands_beside_in_the_same_mix() -> None:
     mixed = 0.75 * hosted.price.per_million_input + 0.25 * hosted.price.per_million_output
     row = comparing.costs(cost, plan.deployment.context)["Hosted, per 1M"]
     assert row == f"{two_digits(mixed)} USD at {seller(hosted.provider)}"
+
+
+def test_a_program_that_runs_llama_cpp_inside_is_named() -> None:
+    plan = planner.plan("Qwen3.5-9B", on="rtx-4090", precision="q4_k_m", engine="llamacpp")
+    asked = Asked(on="rtx-4090", engine="lmstudio")
+    rows = facts(Side(asked=asked, plan=plan, choice=None, why=""))
+    assert rows["Engine"] == f"LM Studio ({plan.server})"
 
 
 def test_facts_say_what_is_missing() -> None:

@@ -85,18 +85,20 @@ def show(asked: Asked, found: Answer) -> None:
 def sides_of(asked: Asked, found: Answer, kept: list[str]) -> list[Side]:
     """Return the deployments to show: the present one, then what was kept, else what is near it."""
     sides = []
+    own = written(asked)
     if found.plan is not None:
         sides.append(
             Side(
                 asked=asked,
                 plan=found.plan,
                 choice=found.choice,
-                why="the present one",
+                why="the present one, kept" if own in kept else "the present one",
+                kept=own in kept,
                 held=found.held,
             )
         )
-    if kept:
-        sides += _of_links(kept)
+    if others := [text for text in kept if text != own]:
+        sides += _of_links(others)
     elif found.plan is not None and found.plan.fits:
         sides += _front(asked, found)
     else:
@@ -181,7 +183,9 @@ def _buttons(asked: Asked, found: Answer, kept: list[str]) -> None:
             args=(text,),
             help="Keep it here, change the question, and compare.",
         )
-        if kept:
+        if text in kept and len(kept) == 1:
+            st.markdown("1 kept: change the question, and it stands beside that.")
+        elif kept:
             st.markdown(f"{len(kept)} kept: they stand beside the question as it is now.")
         elif found.plan is not None and found.plan.fits:
             st.markdown("The present deployment and its nearest alternatives.")
@@ -215,7 +219,7 @@ def _card(number: int, side: Side, row: dict[str, str]) -> None:
                 "Take",
                 key=f"compare-take-{number}",
                 icon=":material/check:",
-                on_click=session.put,
+                on_click=session.put if side.kept else session.take,
                 args=(side.asked,),
                 kwargs={"page": ""},
             )
