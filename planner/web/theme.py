@@ -38,6 +38,10 @@ _FOLLOW = f"""<style>
 [data-testid="stSkillsNudgeAnchor"] {{ display: none }}
 [data-testid="stSidebar"]:not(:has([data-testid="stSidebarCollapseButton"])) {{ visibility: hidden }}
 .st-key-line:has([data-testid="stSpinner"]) .st-key-answer {{ opacity: 0.4 }}
+.stMain:has(.st-key-question [aria-invalid="true"]) .st-key-answer {{ opacity: 0.4 }}
+.stMain:has(.st-key-question [aria-invalid="true"]) .st-key-line::before {{
+    content: "Not answered. The number in the red field is out of its range; below is the answer to the one before.";
+}}
 [data-testid="stElementContainer"]:has(> .stHtml > script) {{ position: absolute }}
 .st-key-compare-cards th p, .st-key-how-sure th p {{ white-space: nowrap !important }}
 [data-testid="stTable"] td {{ overflow-wrap: anywhere }}
@@ -76,7 +80,7 @@ _FOLLOW = f"""<style>
 </style>"""
 """Text of figures takes the page's colour; the answer stays below the menu; Streamlit's
 advertisement, which comes with a browser that it opened, lies over nothing; a closed menu has no links; an answer is dim
-while the next one is computed; scripts take no room; names of rows stay on one
+while the next one is computed, and under a field with a number that Streamlit does not send; scripts take no room; names of rows stay on one
 line, long words break and sentences take the room that there is; a word of a command stays whole
 (Chromium would break it after each hyphen), as does a name in the answer that a line has room for; what has the focus is seen, and not below the menu; a
 keyboard's field for a table shows while it is used; pickers fold and tables are narrow on

@@ -140,3 +140,20 @@ def test_tab_goes_into_what_was_opened(visit: Callable[..., Any]) -> None:
     page.keyboard.press("Tab")
     page.wait_for_function("document.activeElement.closest('[data-testid=stPopoverBody]') !== null")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Best for"
+
+
+def test_a_number_out_of_range_is_told_beside_the_old_answer(visit: Callable[..., Any]) -> None:
+    """The field became red, and the answer to the question before it stayed as it was."""
+    page = visit(f"/?{FAST}")
+    complete(page)
+    told = "getComputedStyle(document.querySelector('.st-key-line'), '::before').content"
+    assert page.evaluate(told) == "none"
+    field = page.get_by_role("spinbutton", name="How many")
+    for number in ("5000", "0"):
+        field.fill(number)
+        field.press("Enter")
+        page.wait_for_function(f"{told}.includes('Not answered')")
+    field.fill("2")
+    field.press("Enter")
+    answer(page).get_by_text("2× RTX 5090").wait_for()
+    assert page.evaluate(told) == "none"
