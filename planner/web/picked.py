@@ -37,7 +37,7 @@ def show_pick(asked: Asked, found: Answer) -> None:
                 width="content",
             )
             _show_undo()
-        if words := _why(found):
+        if words := _why(asked, found):
             st.markdown(words, width="content")
         fixed = fixed_words(asked)
         if fixed:
@@ -83,7 +83,7 @@ def _words(found: Answer) -> str:
     return f"{named(found.plan, entry)} with {found.plan.engine_title}"
 
 
-def _why(found: Answer) -> str:
+def _why(asked: Asked, found: Answer) -> str:
     """Why this was picked; empty where nothing was."""
     fixed = found.wanted.fixed if found.wanted is not None else None
     if fixed is not None and fixed.engine is not None and fixed.precision is not None:
@@ -103,7 +103,8 @@ def _why(found: Answer) -> str:
     if found.recommendation is not None and found.plan is not None:
         precision = fixed.precision if fixed is not None else None
         stored = f" stored as {escape(precision)}" if precision else ""
-        return f":material/info: No known checkpoint{stored} fits here; this comes nearest."
+        so = " with the options that you set" if asked.options else ""
+        return f":material/info: No known checkpoint{stored} fits here{so}; this comes nearest."
     return ""
 
 

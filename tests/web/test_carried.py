@@ -209,3 +209,14 @@ def test_a_number_of_cards_is_no_number_of_computers(
     app.selectbox(key="on").set_value(on).run()
     assert asked_for(app)["count"] == count
     assert ("were of another kind of machine" in text_of(app)) is (count == "1")
+
+
+def test_what_the_visitors_own_options_forbid_is_said_to_be_theirs(
+    open_app: Callable[..., AppTest],
+) -> None:
+    """'No known checkpoint fits here', of 64 users with --max-num-seqs 4 and 32 GiB to spare."""
+    query = {"v": "2", "on": "h100-sxm", "model": "Qwen3.5-2B", "with": "vllm", "users": "64"}
+    app = open_app(**query, **{"o-max_num_seqs": "4"})
+    assert "No known checkpoint fits here with the options that you set" in text_of(app)
+    app.button(key="let-it-pick").click().run()
+    assert "**fits**" in line(app)
