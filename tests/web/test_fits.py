@@ -128,6 +128,7 @@ def test_machines_of_an_engine_that_is_never_picked_are_planned(
     )  # fmt: skip
     verdicts = [verdict.split()[-1] for verdict in app.dataframe[0].value["verdict"]]
     assert set(verdicts) == {"Fits"}
+    assert "at 32k with transformers as they are" in text_of(app)
     served = row_of(want("Qwen3.5-9B", on="rtx-4090", engine="mlx"), Spot(group="", on="rtx-4090"))
     assert "None of 1 machine" in fits.summary([served], "it")
 

@@ -96,7 +96,7 @@ def front_figure(choices: Sequence[Choice], present: int, *, text: str) -> dict[
                 if label
             ],
             "xaxis": {
-                "title": {"text": "tokens per second for one user"},
+                "title": {"text": "tokens per second for each user"},
                 "rangemode": "tozero",
                 "range": [0, widest],
                 "fixedrange": True,

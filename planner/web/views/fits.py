@@ -12,6 +12,7 @@ import streamlit as st
 
 from hardware_db import System
 from hardware_db.records import frozen
+from planner.engines import title_of
 from planner.engines.choice import PROPOSED
 from planner.errors import PlannerError
 from planner.question import Question, question_of
@@ -180,11 +181,15 @@ def show(asked: Asked, found: Answer) -> None:
 
 
 def what_of(question: Wanted | Question) -> str:
-    """Return what machines are asked to hold: the model, the users and the context of each."""
+    """Return what machines are asked to hold: model, users, context of each, an engine that is named."""
+    engine = question.fixed.engine if isinstance(question, Wanted) else question.engine
+    served = (
+        f" with {title_of(engine if isinstance(engine, str) else engine.name)}" if engine else ""
+    )
     base = question.base if isinstance(question, Wanted) else question.checkpoint.id
     assert base is not None  # `asks` names one
     users = counted(question.concurrency, "user")
-    return f"{base.rpartition('/')[2]} for {users} at {tokens_label(question.context)}"
+    return f"{base.rpartition('/')[2]} for {users} at {tokens_label(question.context)}{served}"
 
 
 def asks(asked: Asked, found: Answer) -> Wanted | Question | None:
