@@ -197,6 +197,16 @@ def test_the_name_of_a_line_that_lies_on_the_fill_can_be_read_in_both_themes() -
         assert [trace["textfont"]["color"] for trace in names] == [palette.PARTS[0].ink] * on_fill
 
 
+def test_the_name_of_a_line_is_not_drawn_over() -> None:
+    """The dashed line and the areas lay over 'usable 22.9 GiB'."""
+    for model, together in (("Qwen3.5-122B-A10B", True), ("Qwen3.5-2B", False)):
+        found = planner.recommend(model, on="rtx-4090, 64GB RAM").pick
+        curve = some(curves.memory_curve(question_of(some(found).plan)))
+        notes = memory_over_context(curve, asked=32_768, text="#000000")["layout"]["annotations"]
+        named = next(note["text"] for note in notes if "usable" in note["text"])
+        assert ("all memory" in named) is together
+
+
 def test_checkpoints_of_the_state_are_not_called_constant() -> None:
     spark = planner.plan("Qwen3.5-9B", on="dgx-spark", precision="q4_k_m", engine="llamacpp")
     words = context.elsewhere(some(curves.memory_curve(question_of(spark))), spark)

@@ -115,6 +115,7 @@ def test_a_start_that_the_plan_holds_gets_the_changes_of_the_command_line(
 ) -> None:
     """The page advised from the plan alone, which holds the workload: nothing."""
     app = pasted(open_app, CAPTURING, on="l40s")
+    assert all(len(frame.value) for frame in app.dataframe), "a table of nothing says 'empty'"
     assert not app.exception
     (change,) = observed.remedies(observed.check_log(None, CAPTURING, on="l40s"))
     assert change.command in [code.value for code in app.code]

@@ -15,6 +15,9 @@ _TICKS = (*(2**power for power in range(12, 20)), 10**6)
 _LINES = ("#668fff", "#cc850a", "#067352", "#973eb2", "#8a9199", "#c62f3b")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
+NAMED_UP_TO = 12_288
+"""Tokens up to which the names of the lines stand on the axis, about; more on a phone."""
+
 LOW = 0.08
 """Share of the plot's height below which a line has no room for a name under it."""
 
@@ -82,7 +85,7 @@ def memory_over_context(
             "line": {"color": text, "width": 1.5, "dash": "dot"},
         },
     ]
-    names = _named_levels(usable, total, top, text, whole)
+    names = _named_levels(usable, total, top, text, whole, reached=_at_the_left(curve))
     if len(names) == 1 and points[0].used > total + LOW * top * GIB:  # the name lies on the fill
         data.append(_on_fill(points[0].context, total / GIB, names.pop()["text"]))
     notes = [
@@ -113,18 +116,34 @@ def memory_over_context(
 
 
 def _named_levels(
-    usable: int, total: int, top: float, text: str, whole: str
+    usable: int, total: int, top: float, text: str, whole: str, *, reached: int
 ) -> list[dict[str, Any]]:
-    """Names of the lines at usable and at all memory; together where there is no room below."""
+    """Names of the lines at usable and at all memory; together where there is no room below.
+
+    Args:
+        usable: bytes that the engine may use.
+        total: bytes in all.
+        top: GiB at the top of the plot.
+        text: colour of the names.
+        whole: what the memory in all is called.
+        reached: bytes that what is drawn takes where the names stand.
+    """
     words, whole = f"usable {format_gib(usable)}", f"{whole} {format_gib(total)}"
     if total == usable:
         return [_note(0, usable / GIB, words, text, xref="paper", below=True)]
-    if usable / GIB < LOW * top:
+    if usable / GIB < LOW * top or 0 <= usable - reached < LOW * top * GIB:
         return [_note(0, total / GIB, f"{words}, {whole}", text, xref="paper")]
     return [
         _note(0, usable / GIB, words, text, xref="paper", below=True),
         _note(0, total / GIB, whole, text, xref="paper"),
     ]
+
+
+def _at_the_left(curve: Curve) -> int:
+    """Return the bytes below the usable line that areas and the dashed line reach at its name."""
+    left = [point for point in curve.points if point.context <= NAMED_UP_TO]
+    ends = [size for p in left for size in (p.used, p.every_layer or 0) if size <= curve.usable]
+    return max(ends, default=0)
 
 
 def _on_fill(x: float, y: float, words: str) -> dict[str, Any]:

@@ -117,17 +117,18 @@ def _show_check(answer: Checked) -> None:
         f" {escape(check.version or plan.release)}"
     )
     lines = table(check.rows)
-    st.dataframe(
-        pd.DataFrame(lines, columns=list(lines[0]) if lines else None),
-        hide_index=True,
-        height=height_of(len(lines)),
-        column_config={
-            name: st.column_config.TextColumn(alignment="right")
-            for name in ("Planned", "In the log", "Difference")
-        }
-        | {"Figure": st.column_config.TextColumn(pinned=True)},
-        alt="Figures of the log beside those of the plan",
-    )
+    if lines:
+        st.dataframe(
+            pd.DataFrame(lines, columns=list(lines[0])),
+            hide_index=True,
+            height=height_of(len(lines)),
+            column_config={
+                name: st.column_config.TextColumn(alignment="right")
+                for name in ("Planned", "In the log", "Difference")
+            }
+            | {"Figure": st.column_config.TextColumn(pinned=True)},
+            alt="Figures of the log beside those of the plan",
+        )
     if check.unplanned:
         more = counted(len(check.unplanned), "more figure")
         with st.expander(f"{more} without a word from the plan"):
