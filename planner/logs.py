@@ -28,7 +28,7 @@ from planner.log_text import MOST, MOST_LINES, MOST_QUOTED
 from planner.log_text import Log as Log
 from planner.log_text import open_log as open_log
 from planner.log_text import read_log as read_log
-from planner.memory.breakdown import Kind
+from planner.memory.breakdown import Kind, Rank
 from planner.planning import Outcome, Plan, device_rank
 from planner.units import GIB, MIB, format_gib, format_tokens
 
@@ -303,9 +303,15 @@ def _far_off(rows: Iterable[LogRow]) -> Iterator[str]:
 
 
 def placed_otherwise(log: Log, plan: Plan) -> bool:
-    """Say whether more was asked for in one piece than any part of the plan takes on a GPU."""
-    largest = max(term.nbytes for rank in plan.ranks for term in rank.terms)
+    """Say whether more was asked for in one piece than any part of the plan takes; a log rounds."""
+    largest = max(max(_pieces(rank)) for rank in plan.ranks) + MIB
     return not log.is_pytorchs and log.lacked is not None and log.lacked[0] > largest
+
+
+def _pieces(rank: Rank) -> tuple[int, ...]:
+    """Return the most that may be asked for in one piece; weights are one, whatever they are of."""
+    terms = [(term, term.nbytes + (term.band.above if term.band else 0)) for term in rank.terms]
+    return sum(n for term, n in terms if term.kind is Kind.WEIGHTS), *(n for _, n in terms)
 
 
 def _unforeseen(log: Log, plan: Plan, rows: Iterable[LogRow]) -> str:

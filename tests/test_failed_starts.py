@@ -514,3 +514,25 @@ def test_experts_placed_by_hand_are_left_to_llamacpp_and_no_margin_is_offered() 
     offered = [each.title for each in economies_of(get_engine("llamacpp"), plan.deployment)]
     assert any("-ngl and --n-cpu-moe" in title for title in offered)
     assert not any("-fitt" in title for title in offered)
+
+
+def test_the_planned_weights_that_found_no_room_are_not_called_unplanned(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A log rounds to a hundredth: the plan's own buffer was "no such piece", its command the cure."""
+    words = ["unsloth/Qwen3.5-9B-GGUF:UD-Q6_K_XL", "--on", "rtx-3060-12"]
+    assert run(["plan", *words, "--expect-log"]) == 0
+    printed = re.search(r"CUDA0 model buffer size = *([\d.]+) MiB", capsys.readouterr().out)
+    assert printed is not None
+    log = tmp_path / "start.log"
+    log.write_text(
+        "build: 11151 (abc) with gcc\n"
+        f"ggml_backend_cuda_buffer_type_alloc_buffer: allocating {printed[1]} MiB on device 0:"
+        " cudaMalloc failed: out of memory\n",
+        encoding="utf-8",
+    )
+    assert run(["check", str(log), *words]) == 3
+    said = capsys.readouterr().out
+    assert "no such piece" not in said
+    assert "other programs on the GPU" in said
+    assert "Start it as it is planned here" not in said

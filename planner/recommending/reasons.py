@@ -157,7 +157,8 @@ def _why_model(answer: Recommendation, pick: Choice) -> str:
             return f"{name} has better scores, but gives about {rate} tok/s here"
         if other.word > pick.word:
             return f"{name} has better scores, but here with {other.said.text}"
-    return "the best scores of what fits and is fast enough"
+    fast = " and is fast enough" if pick.per_user is not None else ""
+    return f"the best scores of what fits{fast}"
 
 
 def _why_model_first(answer: Recommendation, pick: Choice) -> str:
