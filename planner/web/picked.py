@@ -89,7 +89,7 @@ def _why(asked: Asked, found: Answer) -> str:
     if fixed is not None and fixed.engine is not None and fixed.precision is not None:
         return ""
     if found.picked and found.recommendation is not None and found.choice is not None:
-        why = "; ".join(chosen(found.recommendation, found.choice, brief=True))
+        why = ". ".join(chosen(found.recommendation, found.choice, brief=True))
         return f":material/auto_awesome: :small[Picked: {escape(capital(why))}.]"
     if found.plan is not None and found.plan.outcome is Outcome.CANNOT_RUN:
         return ""
