@@ -188,15 +188,20 @@ def _products(
 
 
 def _counts(degrees: Degrees, most: int, per_node: int) -> tuple[int, ...]:
-    """Return the numbers of accelerators to use, the largest first."""
+    """Return the numbers of accelerators to use, the largest first: as many on each node."""
     if not (degrees.tensor or degrees.pipeline or degrees.data):
         return (1,)
     if not degrees.idle:
         return (most,) if most <= per_node else (most, per_node)
     fewer = {1 << (most.bit_length() - 1)}
+    if (
+        most > per_node and min(fewer) % per_node
+    ):  # no power of two is as many on each of several nodes
+        fewer = {per_node, 1 << (per_node.bit_length() - 1)}
     if not (degrees.pipeline or degrees.data):
         fewer.update(_divisors(most))
-    return tuple(sorted({most, *fewer}, reverse=True))
+    even = (count for count in {most, *fewer} if count <= per_node or count % per_node == 0)
+    return tuple(sorted(even, reverse=True))
 
 
 def _replicates(degrees: Degrees, data: int, pipeline: int, count: int, per_node: int) -> bool:

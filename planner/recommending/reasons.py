@@ -135,7 +135,7 @@ def _what_is_wrong(finer: Choice, pick: Choice) -> str:
     if finer.curbed:
         return f"fits only with {finer.curbed}"
     if not finer.is_tight and finer.standing > 1:
-        return f"is of {finer.entry.repo.partition('/')[0]}, who stores little of the family"
+        return f"is by {finer.entry.repo.partition('/')[0]}, who made few files of the family"
     spare = format_gib(finer.plan.headroom or 0)
     return f"its estimate may be off by more than the {spare} that it leaves"
 
@@ -244,7 +244,7 @@ def _why_not(first: AnyEngine, answer: Recommendation, pick: Choice) -> str:
         return f"{first.title} has less to spare"
     if other.standing > 1 >= pick.standing:
         maker = other.entry.repo.partition("/")[0]
-        return f"what {first.title} loads here is of {maker}, who stores little of the family"
+        return f"what {first.title} would load here is by {maker}, who made few files of the family"
     return f"what {first.title} loads here is no better"
 
 

@@ -186,7 +186,7 @@ def _buttons(asked: Asked, found: Answer, kept: list[str]) -> None:
         if text in kept and len(kept) == 1:
             st.markdown("1 kept: change the question, and it stands beside that.")
         elif kept:
-            st.markdown(f"{len(kept)} kept: they stand beside the question as it is now.")
+            st.markdown(f"{len(kept)} kept, beside the question as it is now.")
         elif found.plan is not None and found.plan.fits:
             st.markdown("The present deployment and its nearest alternatives.")
         elif found.misses:
