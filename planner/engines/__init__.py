@@ -101,7 +101,7 @@ def get_engine(name: str) -> AnyEngine:
             return ENGINES[known]
     if wanted in FRONTS:
         return ENGINES[FRONTS[wanted]]
-    titles = ", ".join(engine.title for engine in ENGINES.values())
+    titles = ", ".join([*(engine.title for engine in ENGINES.values()), *FRONT_TITLES.values()])
     raise InputError(f"unknown engine {shown(name)}; known: {titles}")
 
 

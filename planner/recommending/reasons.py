@@ -121,9 +121,9 @@ def _why_slow(answer: Recommendation, pick: Choice) -> str:
 
 def _what_is_wrong(finer: Choice, pick: Choice) -> str:
     """Return what keeps a finer file from being the pick."""
-    if finer.is_for_few:
+    if finer.is_for_few > pick.is_for_few:
         return f"is loaded by {finer.plan.engine_title}, which is for a few users"
-    if finer.fills_ram:
+    if finer.fills_ram > pick.fills_ram:
         return "takes most of the RAM"
     if finer.in_ram and finer.per_user is not None and pick.per_user is not None:
         rate, own = two_digits(finer.per_user), two_digits(pick.per_user)

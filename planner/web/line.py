@@ -10,7 +10,7 @@ from planner.engines import FRONTS, title_of
 from planner.engines.yarn import short_tokens
 from planner.planning import Outcome, Plan
 from planner.recommending.text import headline
-from planner.registry import Entry
+from planner.registry import Entry, Word
 from planner.throughput import SpeedEstimate
 from planner.throughput.answer import two_digits
 from planner.units import capital, format_gib
@@ -54,7 +54,7 @@ def sentence(asked: Asked, found: Answer) -> str:
     entry = found.choice.entry if found.choice is not None else None
     what, where = escape(named(plan, entry)), escape(machine_name(plan))
     verdict = f":{look.colour}[{look.icon} **{look.short}**]{_workload(plan)}"
-    facts = ", ".join([verdict, *map(escape, _facts(found, plan))])
+    facts = ", ".join([verdict, *map(escape, [*_loss(found, plan), *_facts(found, plan)])])
     return f"**{what}** on {where} with {escape(server_name(asked, plan))}: {facts}"
 
 
@@ -89,6 +89,13 @@ def _workload(plan: Plan) -> str:
     if asked.concurrency == 1 or not plan.fits:
         return ""
     return f" {asked.concurrency:,} users at {tokens_label(asked.context)}"
+
+
+def _loss(found: Answer, plan: Plan) -> list[str]:
+    """That it loses much, where it does: green would say that all is well."""
+    choice = found.choice
+    large = choice is not None and plan.fits and choice.word is Word.LARGE
+    return [Word.LARGE.text] if large else []
 
 
 def _facts(found: Answer, plan: Plan) -> list[str]:

@@ -330,6 +330,12 @@ def test_a_program_with_an_engine_inside_is_told_its_own_way(
     assert "with its experts in RAM; Ollama splits by rules of its own" in text_of(app)
 
 
+def test_a_large_loss_stands_in_the_line(open_app: Callable[..., AppTest]) -> None:
+    app = open_app(v="2", model="Qwen3.5-27B", on="rtx-3060-12", **{"with": "llamacpp"})
+    assert "**fits**], large loss, " in line(app)
+    assert "large loss" not in line(open_app(v="2", model="Qwen3.5-27B", on="rtx-3090"))
+
+
 def test_files_and_the_link(open_app: Callable[..., AppTest]) -> None:
     app = open_app(v="2", model="Qwen3.5-9B", on="rtx-5090", weights="bf16", **{"with": "vllm"})
     assert not app.get("download_button")
