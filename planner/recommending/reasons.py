@@ -47,7 +47,7 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
     cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
     measured = cache_measured(pick)
     if measured:
-        loss = measured.partition(":")[0] if brief else measured
+        loss = measured.partition(";")[0] if brief else measured
         why = (
             " to save memory"
             if pick.plan.deployment.kv_cache_dtype != wanted.kv_cache_dtype

@@ -238,3 +238,11 @@ def test_a_share_that_was_seen_to_run_out_is_lowered(capsys: pytest.CaptureFixtu
     assert "--mem-fraction-static 0.7 --nnodes 4" in out
     assert "was seen to run out" not in out
     assert "11.9 GiB of the memory that CPU and GPU share on each machine" in out
+
+
+def test_in_brief_nothing_is_said_of_how_a_cache_was_measured() -> None:
+    found = answer("rtx-3090", "Qwen3.5-27B", context="128k")
+    pick = some(found.pick)
+    assert "; measured: " in " ".join(chosen(found, pick))
+    brief = " ".join(chosen(found, pick, brief=True))
+    assert "(8-bit caches count as near-lossless)" in brief
