@@ -194,9 +194,7 @@ def _counts(degrees: Degrees, most: int, per_node: int) -> tuple[int, ...]:
     if not degrees.idle:
         return (most,) if most <= per_node else (most, per_node)
     fewer = {1 << (most.bit_length() - 1)}
-    if (
-        most > per_node and min(fewer) % per_node
-    ):  # no power of two is as many on each of several nodes
+    if most > per_node and min(fewer) % per_node:  # it would not be as many on each node
         fewer = {per_node, 1 << (per_node.bit_length() - 1)}
     if not (degrees.pipeline or degrees.data):
         fewer.update(_divisors(most))

@@ -9,7 +9,6 @@ from hardware_db import System
 from hardware_db.records import frozen
 from planner.cost import PriceOption, cheapest, seller
 from planner.costing import Bill, Cost
-from planner.engines import FRONTS, title_of
 from planner.engines.yarn import short_tokens
 from planner.errors import InputError
 from planner.held import held_words
@@ -26,7 +25,7 @@ from planner.web.asked import Asked
 from planner.web.palette import LOOKS
 from planner.web.stored import short_name
 from planner.web.tables import escape
-from planner.web.wording import layout_words, part_sizes
+from planner.web.wording import layout_words, part_sizes, served_by
 
 MOST = 4
 """Deployments side by side."""
@@ -83,7 +82,7 @@ def facts(side: Side) -> dict[str, str]:
     asked = plan.deployment
     rows = {
         "Machine": asked.system.short_name,
-        "Engine": server_of(side.asked.engine, plan),
+        "Engine": served_by(side.asked.engine, plan, plan.server),
         "Stored as": asked.checkpoint.scheme.title,
         **_scores(side),
         "Quality": choice.said.text if choice is not None else "not known",
@@ -112,12 +111,6 @@ def facts(side: Side) -> dict[str, str]:
         "Spare" if rank.headroom >= 0 else "Missing": format_gib(abs(rank.headroom)),
     }
     return rows | {capital(name): words or "none" for name, words in part_sizes(rank).items()}
-
-
-def server_of(engine: str, plan: Plan) -> str:
-    """Return who serves: a program that was asked for, with the engine and release inside it."""
-    inside = FRONTS.get(engine) == plan.engine
-    return f"{title_of(engine)} ({plan.server})" if inside else plan.server
 
 
 SCORES = "Model's scores"

@@ -6,7 +6,6 @@ import re
 
 import streamlit as st
 
-from planner.engines import FRONTS, title_of
 from planner.engines.yarn import short_tokens
 from planner.planning import Outcome, Plan
 from planner.recommending.text import headline
@@ -20,7 +19,7 @@ from planner.web.palette import LOOKS
 from planner.web.problems import Problem
 from planner.web.solving import Answer
 from planner.web.tables import escape
-from planner.web.wording import on_page, told
+from planner.web.wording import on_page, served_by, told
 
 _NEAREST = re.compile(r"; nearest: [\w-]+(?:, [\w-]+)*")
 """Ids of what is like that which was typed."""
@@ -55,7 +54,7 @@ def sentence(asked: Asked, found: Answer) -> str:
     what, where = escape(named(plan, entry)), escape(machine_name(plan))
     verdict = f":{look.colour}[{look.icon} **{look.short}**]{_workload(plan)}"
     facts = ", ".join([verdict, *map(escape, [*_loss(found, plan), *_facts(found, plan)])])
-    return f"**{what}** on {where} with {escape(server_name(asked, plan))}: {facts}"
+    return f"**{what}** on {where} with {escape(served_by(asked.engine, plan, plan.engine_title))}: {facts}"
 
 
 def named(plan: Plan, entry: Entry | None) -> str:
@@ -66,13 +65,6 @@ def named(plan: Plan, entry: Entry | None) -> str:
         return f"{model} {name if '-' in name else name.upper()}"
     model = entry.base.rpartition("/")[2]
     return f"{model} {entry.spoken}" if entry.label else entry.repo.rpartition("/")[2]
-
-
-def server_name(asked: Asked, plan: Plan) -> str:
-    """Return who serves: the program that was asked for, with the engine inside it."""
-    if FRONTS.get(asked.engine) == plan.engine:
-        return f"{title_of(asked.engine)} ({plan.engine_title})"
-    return plan.engine_title
 
 
 def machine_name(plan: Plan) -> str:

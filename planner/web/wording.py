@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from planner.engines import FRONTS, title_of
 from planner.held import held_words
 from planner.layout import Layout
 from planner.memory.breakdown import HOST_RANK, Kind, Rank
@@ -128,6 +129,17 @@ def layout_key(layouts: Iterable[Layout]) -> str:
     """Return what the letters of some layouts mean: how the model lies on several GPUs."""
     said = {word for layout in layouts for word in str(layout).split()}
     return "; ".join(f"{name}: {means}" for name, means in _DEGREES.items() if name in said)
+
+
+def served_by(engine: str, plan: Plan, inside: str) -> str:
+    """Return who serves: a program that was asked for with the engine inside it, else that alone.
+
+    Args:
+        engine: what was asked for.
+        plan: what is served.
+        inside: how the engine is called.
+    """
+    return f"{title_of(engine)} ({inside})" if FRONTS.get(engine) == plan.engine else inside
 
 
 def on_page(text: object) -> str:

@@ -15,7 +15,14 @@ from dataclasses import replace
 
 from hardware_db.records import frozen
 from planner.bisection import last_holding
-from planner.engines.llamacpp.holding import layer_bytes, may_fit, may_hold, spread
+from planner.engines.llamacpp.holding import (
+    layer_bytes,
+    may_fit,
+    may_hold,
+    most_moved,
+    offload_after,
+    spread,
+)
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.options import gpu_number
 from planner.engines.llamacpp.placement import Override, Placement
@@ -90,19 +97,14 @@ def _closest(server: Server, room: Room, whole: Fitted) -> Fitted:
 
     The number of blocks follows from what the GPUs compute in with all of it on them: one graph.
     """
-    experts, layers = server.expert_blocks, server.blocks + 1
-    computing, most = whole.usage.computing[:-1], experts + layers
-
-    def offload(kept: int) -> tuple[int, int]:
-        moved = most - kept
-        return min(moved, experts), layers - max(0, moved - experts)
+    computing, most = whole.usage.computing[:-1], most_moved(server)
 
     def holds(kept: int) -> bool:
-        n_cpu_moe, n_gpu_layers = offload(kept)
+        n_cpu_moe, n_gpu_layers = offload_after(server, most - kept)
         placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
         return may_hold(server, room, placement, server.held(placement), computing)
 
-    n_cpu_moe, n_gpu_layers = offload(last_holding(holds, 0, most) or 0)
+    n_cpu_moe, n_gpu_layers = offload_after(server, most - (last_holding(holds, 0, most) or 0))
     filled = balanced_over(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers)
     return max((whole, filled), key=lambda attempt: attempt.slack)
 

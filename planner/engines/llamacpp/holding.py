@@ -19,6 +19,17 @@ from planner.memo import remembered
 _BALANCE_STEPS = 24
 
 
+def most_moved(server: Server) -> int:
+    """Return how many steps `offload_after` has."""
+    return server.expert_blocks + server.blocks + 1
+
+
+def offload_after(server: Server, moved: int) -> tuple[int, int]:
+    """Return --n-cpu-moe and -ngl after so many steps into RAM: first experts, then whole layers."""
+    experts = server.expert_blocks
+    return min(moved, experts), server.blocks + 1 - max(0, moved - experts)
+
+
 def may_fit(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
     """Say whether some placement may fit; that none does takes no graph.
 
@@ -33,19 +44,17 @@ def may_fit(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
     if server.options.places_by_hand or not server.devices:
         return True
     moved, host = 0, room.host
-    experts, layers = server.expert_blocks, server.blocks + 1
 
     def offloaded(moved: int) -> Placement:
-        return server.placement(
-            n_gpu_layers=layers - max(0, moved - experts), n_cpu_moe=min(moved, experts)
-        )
+        n_cpu_moe, n_gpu_layers = offload_after(server, moved)
+        return server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
 
     if host is not None and not room.shared:
         left = host - sum(computing[server.devices :])
         most = last_holding(
             lambda moved: server.held(offloaded(moved)).total(server.devices) <= left,
             0,
-            experts + layers,
+            most_moved(server),
         )
         if most is None:
             return False
