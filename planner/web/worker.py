@@ -20,18 +20,15 @@ import sys
 import threading
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from hardware_db import System
 from hardware_db.last_good import keep_last_good
 from planner.cli import collect_rarely
-from planner.engines import get_engine
-from planner.engines.engine import Engine
 from planner.errors import InputError, PlannerError
 from planner.memo import forget_all
 from planner.model.checkpoint import Checkpoint
@@ -135,10 +132,6 @@ def _unpacked(digest: bytes, data: bytes) -> object:
     return _HELD.unpacked(digest, data)
 
 
-def _read_only(values: dict[Any, Any]) -> Mapping[Any, Any]:
-    return MappingProxyType(values)
-
-
 class _Pickler(pickle.Pickler):
     """Pickle what plans are made of; `whole` is what is not to be replaced by its digest."""
 
@@ -150,10 +143,6 @@ class _Pickler(pickle.Pickler):
         """Say how `thing` is made again; NotImplemented for pickle's own way."""
         if isinstance(thing, Checkpoint | System) and thing is not self._whole:
             return _unpacked, _HELD.packed(thing)
-        if isinstance(thing, Engine):
-            return get_engine, (thing.name,)
-        if isinstance(thing, MappingProxyType):
-            return _read_only, (dict(thing),)
         return NotImplemented
 
 
