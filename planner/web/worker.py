@@ -304,7 +304,11 @@ def main() -> None:
     keep_last_good(is_server=False)
     following = _requests(sys.stdin.buffer)
     while True:
-        send(out, _answered(following(), seconds))
+        answer = _answered(following(), seconds)
+        try:
+            send(out, answer)
+        except BrokenPipeError:
+            os._exit(0)  # the server ended meanwhile: there is nobody to hear it
         if sys.getallocatedblocks() > MOST_BLOCKS:
             forget_all()
             gc.collect()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -443,3 +444,14 @@ def test_streamlit_is_asked_whether_the_visitor_waits() -> None:
         working._still_wanted()
 
     assert not AppTest.from_function(page).run().exception
+
+
+def test_a_worker_that_nobody_hears_any_more_ends_without_a_word() -> None:
+    """A server that ended while an answer was written left a traceback of BrokenPipeError in its log."""
+    command = [sys.executable, "-m", worker.__name__, "20"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        some(process.stdout).close()
+        worker.send(some(process.stdin), bytes([0]) + worker.packed((os.getpid, (), {})))
+        assert some(process.stderr).read() == b""
+        assert process.wait() == 0
