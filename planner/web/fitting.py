@@ -23,7 +23,7 @@ from planner.recommending.choice import Choice
 from planner.recommending.machines import groups
 from planner.recommending.strangers import stranger
 from planner.recommending.words import short_word
-from planner.registry import entries_of
+from planner.registry import Word, entries_of
 from planner.search.hardware import candidates
 from planner.speed import speed_of
 from planner.throughput import SpeedEstimate
@@ -42,6 +42,7 @@ class Verdict(Enum):
     FITS = "Fits"
     TIGHT = "Tight"
     SLOW = "Slow"
+    LOSSY = "Large loss"
     MORE = "Needs more"
     NO = "Too small"
     NOT_SERVED = "Not served"
@@ -106,6 +107,9 @@ class Row:
     watts: float | None = None
     slow: bool = False
 
+
+HELD = (Verdict.FITS, Verdict.TIGHT, Verdict.SLOW, Verdict.LOSSY)
+"""What rows say whose machine holds the workload as it is."""
 
 _LAST = (Verdict.MORE, Verdict.LATE, Verdict.NO, Verdict.NOT_SERVED)
 """What stands below the machines that hold the workload, in this order."""
@@ -220,8 +224,9 @@ def _picked(empty: Row, wanted: Wanted, system: System) -> Row:
     choice = best_of(wanted)
     if choice is not None:
         row = _planned(empty, choice.plan, choice)
-        below = choice.is_below(wanted.wish)
-        return replace(row, answer=Verdict.SLOW, slow=True) if below else row
+        if choice.is_below(wanted.wish):
+            return replace(row, answer=Verdict.SLOW, slow=True)
+        return replace(row, answer=Verdict.LOSSY) if choice.word >= Word.LARGE else row
     engine = wanted.fixed.engine
     strange = engine is not None and stranger(engine, system, wanted.base) is not None
     return replace(empty, answer=Verdict.NOT_SERVED) if strange else empty

@@ -105,6 +105,23 @@ def test_what_is_slow_is_marked_and_not_the_cheapest() -> None:
     assert f"Cheapest to buy as it is: RTX 3090, {quick.price:,.0f} USD" in words
 
 
+def test_a_large_loss_is_the_verdict_where_nothing_better_fits() -> None:
+    """A green 'Fits' beside two bits a weight, and on a phone no word of the loss in sight."""
+    wanted = want("Qwen3.8-27B", on="rtx-3060", context="32k")
+    row = row_of(wanted, Spot(group="", on="rtx-3060"))
+    assert (row.answer, fits.words(row)) == (Verdict.LOSSY, "▲ Large loss")
+    assert "**1 of 1 machine** holds it" in fits.summary([row], "it")
+
+
+def test_more_of_them_are_named_where_they_cost_less_and_what_is_tight_says_so() -> None:
+    """'Cheapest as it is: 8x H200, 196,000 USD. By more of them: 8x H200, 196,000 USD.'"""
+    row = row_of(want("Qwen3.5-9B", on="rtx-3090"), Spot(group="", on="rtx-3090"))
+    several = replace(row, answer=Verdict.MORE, count=2, price=900.0)
+    words = fits.summary([replace(row, price=900.0, answer=Verdict.TIGHT), several], "it")
+    assert "Cheapest to buy as it is: RTX 3090, 900 USD, tight." in words
+    assert "by more of them" not in words
+
+
 def test_the_cheapest_that_holds_it_as_it_is_is_none_that_needs_more() -> None:
     """'11 machines hold it as they are. Cheapest: 8x RTX 3090', which was none of the 11."""
     row = row_of(want("Qwen3.5-9B", on="rtx-3090"), Spot(group="", on="rtx-3090"))

@@ -14,10 +14,15 @@ from planner.errors import InputError
 from planner.provenance import Confidence
 from planner.registry.bundled import bundled_checkpoint
 from planner.secrets import without_secrets
+from planner.speed import speed_of
+from planner.throughput import SpeedEstimate
+from planner.units import capital
 from planner.web import fidelity
 from planner.web.pasted import Checked, checked, table, verdict
 from planner.web.views import log_check, trust
+from planner.web.views.trust_speed import scaled
 from tests.cli.test_check import LOG
+from tests.present import some
 from tests.test_failed_starts import VLLM as CAPTURING
 from tests.web.conftest import APP
 
@@ -55,6 +60,29 @@ def test_a_log_of_powershell_is_read_and_what_is_no_text_refused() -> None:
     assert log_check.text_of_file("a.log", b"ready\n") == "ready\n"
     with pytest.raises(InputError, match="not a text file"):
         log_check.text_of_file("a.pdf", b"%PDF\x00\x00")
+
+
+def test_a_speed_says_what_it_is_made_of(open_app: Callable[..., AppTest]) -> None:
+    """Trust had a line for every byte and none for tok/s."""
+    app = opened(open_app, "This answer")
+    speed = speed_of(planner.plan("Qwen3.5-9B", on="rtx-5090", engine="vllm", precision="bf16"))
+    assert isinstance(speed, SpeedEstimate)
+    labels = [box.label for box in app.expander]
+    assert f"A token: {speed.time_per_output_token.scaled(1000).words('ms')}" in labels
+    tables = [table.value for table in app.table if "Time" in table.value]
+    assert [list(table.index) for table in tables] == [
+        [capital(term.name) for term in terms] for terms in (speed.terms, some(speed.prefill).terms)
+    ]
+    assert "Constants of vllm" in everything(app)
+    assert "bandwidth 0." in tables[0]["Rule and its numbers"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(16894973605.0, "16.9 G"), (64, "64"), (32768, "32,768"), (0.794, "0.794"), (6e-06, "6 µ")],
+)
+def test_numbers_of_a_rule_are_read_with_a_prefix(value: float, said: str) -> None:
+    assert scaled(value) == said
 
 
 def test_every_term_is_explained(open_app: Callable[..., AppTest]) -> None:

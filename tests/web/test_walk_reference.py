@@ -28,20 +28,22 @@ def documented(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any
     return found
 
 
-def least(capsys: pytest.CaptureFixture[str], asked: Any) -> tuple[int | None, bool]:
-    """The smallest number of a card that `qwenplan fits` finds, and whether that is slow."""
+def least(capsys: pytest.CaptureFixture[str], asked: Any) -> tuple[int | None, str]:
+    """The smallest number of a card that `qwenplan fits` finds, and what is bad about that."""
     model, on, count, more = asked
     words = ["fits", model, "--on", f"{count}x {on}" if count > 1 else on]
     for name, value in more.items():
         words += [FLAGS[name], value]
     document = documented(capsys, *words)
     if "fits" in document:  # weights are said: how many of each accelerator
-        return document["fits"][0]["count"], False
+        return document["fits"][0]["count"], ""
     (machine,) = document["machines"]
     if machine["pick"] is None:
-        return None, False
+        return None, ""
     number, times, _ = machine["machine"].partition("x-")
-    return int(number) if times and number.isdigit() else count, machine["slow"]
+    large = machine["pick"]["quality_class"] == "large loss"
+    flaw = "▲ Slow" if machine["slow"] else "▲ Large loss" if large else ""
+    return int(number) if times and number.isdigit() else count, flaw
 
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: "-".join(map(str, asked[:3])))
@@ -52,14 +54,14 @@ def test_what_fits_says_what_the_command_line_says(
     document, needs = told(capsys, *asked), count
     mark = MARKS.get(document["outcome"])
     if "weights" not in more or count == 1:
-        number, slow = least(capsys, asked)
+        number, flaw = least(capsys, asked)
         if mark is None and number is not None:
             needs = number
             document = told(capsys, model, on, number, more)
             mark = f"✚ Needs {number}×"
         else:
             assert number == (count if mark is not None else None)
-            mark = "▲ Slow" if slow else mark
+            mark = flaw or mark
     app = opened(open_app, "fits", asked, fits__groups=[])  # type: ignore[arg-type]
     row = app.dataframe[0].value.iloc[0]
     assert row["machine"].startswith("★ ")

@@ -50,6 +50,7 @@ MARKS = {
     Verdict.FITS: ("✔", GOOD),
     Verdict.TIGHT: ("▲", FAIR),
     Verdict.SLOW: ("▲", FAIR),
+    Verdict.LOSSY: ("▲", FAIR),
     Verdict.MORE: ("✚", FAIR),
     Verdict.NO: ("✘", NONE),
     Verdict.NOT_SERVED: ("–", NONE),
@@ -60,15 +61,16 @@ COLUMNS = {
     "machine": st.column_config.TextColumn("Machine", pinned=True, width=208),
     "verdict": st.column_config.TextColumn(
         "Verdict",
-        width=92,
+        width=96,
         help="✚: the smallest number of it that holds the workload. Too small: by its own memory;"
         " with RAM beside it a GPU may still run it. Slow: well below"
-        f" {LEAST_SPEED:g} tok/s for each user. ★ is yours.",
+        f" {LEAST_SPEED:g} tok/s for each user. Large loss: only weights stored in so few bits fit"
+        " that answers suffer. ★ is yours.",
     ),
     "tok/s": st.column_config.NumberColumn(
         "tok/s",
         format="localized",
-        width=56,
+        width=52,
         help="For one user, about, mid-way to the full context.",
     ),
     "runs": st.column_config.TextColumn(

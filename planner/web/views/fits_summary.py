@@ -8,7 +8,7 @@ from planner.recommending.words import short_word
 from planner.registry import Word
 from planner.throughput.answer import two_digits
 from planner.units import counted
-from planner.web.fitting import Row, Verdict
+from planner.web.fitting import HELD, Row, Verdict
 from planner.web.tables import escape
 
 _LARGE = short_word(Word.LARGE)
@@ -23,16 +23,21 @@ def summary(rows: Sequence[Row], what: str) -> str:
     """
     if rows and all(row.answer is Verdict.NOT_SERVED for row in rows):
         return f"**None of {counted(len(rows), 'machine')}** is served by the engine under With."
-    held = [row for row in rows if row.answer in (Verdict.FITS, Verdict.TIGHT, Verdict.SLOW)]
+    held = [row for row in rows if row.answer in HELD]
     hold = "holds" if len(held) == 1 else "hold"
     parts = [
         f"**{len(held)} of {counted(len(rows), 'machine')}** {hold} {escape(what)} as they are."
     ]
-    parts += _cheapest(held, "as it is")
-    parts += _cheapest([row for row in rows if row.answer is Verdict.MORE], "by more of them")
+    cheapest = _cheapest(held)
+    if cheapest is not None:
+        parts.append(_bought(cheapest, "as it is", held))
+    several = [row for row in rows if row.answer is Verdict.MORE]
+    fewer = _cheapest(several)
+    if fewer is not None and (cheapest is None or _price(fewer) < _price(cheapest)):
+        parts.append(_bought(fewer, "by more of them", several))
     fast = [row for row in held if row.per_user is not None]
     if fast:
-        sound = [row for row in fast if row.quality != _LARGE]
+        sound = _sound(fast)
         best = max(sound or fast, key=lambda row: row.per_user or 0.0)
         how = " without a large loss" if sound and len(sound) < len(fast) else ""
         parts.append(
@@ -41,15 +46,30 @@ def summary(rows: Sequence[Row], what: str) -> str:
     return " ".join(parts)
 
 
-def _cheapest(rows: Sequence[Row], so: str) -> list[str]:
+def _cheapest(rows: Sequence[Row]) -> Row | None:
     """The cheapest to buy of some rows, of those without a large loss where there are any."""
-    priced = [row for row in rows if row.price is not None and not row.slow]
-    sound = [row for row in priced if row.quality != _LARGE]
-    if not priced:
-        return []
-    least = min(sound or priced, key=lambda row: row.price or 0.0)
-    how = " without a large loss" if sound and len(sound) < len(priced) else ""
-    return [f"Cheapest to buy {so}{how}: {_machine(least)}, {least.price:,.0f} USD."]
+    priced = _priced(rows)
+    return min(_sound(priced) or priced, key=_price, default=None)
+
+
+def _priced(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.price is not None and not row.slow]
+
+
+def _sound(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.quality != _LARGE]
+
+
+def _price(row: Row) -> float:
+    return row.price or 0.0
+
+
+def _bought(row: Row, so: str, of: Sequence[Row]) -> str:
+    """The words for the cheapest of some rows."""
+    every = _priced(of)
+    how = " without a large loss" if 0 < len(_sound(every)) < len(every) else ""
+    tight = ", tight" if row.answer is Verdict.TIGHT else ""
+    return f"Cheapest to buy {so}{how}: {_machine(row)}, {_price(row):,.0f} USD{tight}."
 
 
 def _machine(row: Row) -> str:

@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from planner.memory.breakdown import Rank, Term
-from planner.planning import Plan
 from planner.provenance import Confidence
 from planner.report.explain import band_text
 from planner.units import capital, format_bytes, format_gib
@@ -16,6 +15,7 @@ from planner.web.frames import kept_tabs
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.views import log_check
+from planner.web.views.trust_speed import show_speed
 from planner.web.wording import held_line, told, whole_words
 
 TABS = ("This answer", "Check a log", "How close it comes")
@@ -41,7 +41,7 @@ def show(asked: Asked, found: Answer) -> None:
     answer, log, close = kept_tabs(TABS, key="trust-tab")
     if answer.open:
         with answer:
-            _show_answer(found.plan, found.held)
+            _show_answer(found)
     if log.open:
         with log:
             log_check.show(found)
@@ -50,7 +50,8 @@ def show(asked: Asked, found: Answer) -> None:
             _show_fidelity()
 
 
-def _show_answer(plan: Plan | None, held: Plan | None) -> None:
+def _show_answer(found: Answer) -> None:
+    plan = found.plan
     if plan is None:
         st.info("The question above has no plan yet.", icon=":material/function:")
         return
@@ -59,11 +60,13 @@ def _show_answer(plan: Plan | None, held: Plan | None) -> None:
         st.markdown(f"{told(refusal.reason)}  \nSource: {escape(refusal.source.where)}")
         if refusal.engine_message:
             st.code(refusal.engine_message, language=None, wrap_lines=True)
-    held = held or plan
+    held = found.held or plan
     if few := held_line(plan, held):
         st.markdown(few)
     for rank in held.ranks:
         _show_rank(rank, whole_words(held))
+    if held.fits and found.speed is not None:
+        show_speed(found.speed)
     if held.expected_log:
         st.subheader(f"What {plan.server} would print")
         if (alike := plan.deployment.layout.data_parallel) > 1:
