@@ -74,6 +74,7 @@ KEPT = (
     "| TensorRT-LLM: weights, terms, bytes per token and state, refusals | model, options, layout,"
     " device | 1,024 |",
     "| llama.cpp: placements, answers | the whole deployment | 4,096, 1,024 |",
+    "| llama.cpp: machines, what their hardware forbids | system, options, GPUs that are used | 1,024 |",
     "| llama.cpp: servers, what they take, placements that fit | model, options, context, slots,"
     " room on the GPUs | 1,024 |",
     "| llama.cpp: pieces of graphs, graphs, and the sizes of their slots | blocks and where they lie, batch | 24, 512, 4,096 |",

@@ -97,20 +97,19 @@ def _smallest(question: Question, pair: tuple[Sequence[System], Checkpoint]) -> 
     not to, none does.
     """
     systems, checkpoint = pair
-    asked = replace(question, checkpoint=checkpoint)
-    accelerator, last = systems[0].accelerator, replace(asked, system=systems[-1])
-    for one in _in_turn(asked, systems, last):
+    accelerator, on = systems[0].accelerator, partial(replace, question, checkpoint=checkpoint)
+    for one in _in_turn(on, systems):
         plan = one.plan_that_fits()
         if plan is not None:
             return Fit(accelerator=accelerator, question=one, holds=True, found=plan)
-    return Fit(accelerator=accelerator, question=last, holds=False)
+    return Fit(accelerator=accelerator, question=on(system=systems[-1]), holds=False)
 
 
-def _in_turn(question: Question, systems: Sequence[System], last: Question) -> Iterator[Question]:
+def _in_turn(on: Callable[..., Question], systems: Sequence[System]) -> Iterator[Question]:
     first, *more = systems
-    yield replace(question, system=first)
-    if more and last.may_fit():
-        yield from (replace(question, system=system) for system in more)
+    yield on(system=first)
+    if more and on(system=systems[-1]).may_fit():
+        yield from (on(system=system) for system in more)
 
 
 def smallest_systems(

@@ -14,6 +14,8 @@ from hardware_db.records import frozen
 from planner.columns import smaller
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.options import LlamacppOptions
+from planner.engines.options import same
+from planner.memo import Key, remembered
 from planner.units import GIB, MIB
 
 if TYPE_CHECKING:
@@ -197,6 +199,11 @@ def used_gpus(system: System, options: LlamacppOptions, gpus: int) -> tuple[Acce
     return system.accelerators[first : first + gpus]
 
 
+def _placed(deployment: Deployment, *, gpus: int) -> Key:
+    return (deployment.system, same(deployment.options)), (gpus, deployment.lesson)
+
+
+@remembered(_placed)
 def machine_of(deployment: Deployment, *, gpus: int) -> Machine:
     """Return the machine of a deployment; its RAM as the options say, else as the database does."""
     system, lesson = deployment.system, deployment.lesson

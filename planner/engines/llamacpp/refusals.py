@@ -19,6 +19,7 @@ from planner.engines.llamacpp.releases import rules_of, source
 from planner.engines.llamacpp.server import MAX_DEVICES, Server, cache_type
 from planner.engines.llamacpp.tensor_file import gguf_scheme, has_mtp
 from planner.errors import PlannerError
+from planner.memo import Key, remembered
 from planner.units import counted
 
 if TYPE_CHECKING:
@@ -70,7 +71,16 @@ def refusals_of(deployment: Deployment) -> Iterator[Refusal]:
         yield Refusal(reason=str(error), source=source("src/llama-model-loader.cpp"))
 
 
-def _hardware(deployment: Deployment) -> Iterator[Refusal]:
+def _in_use(deployment: Deployment) -> Key:
+    return (deployment.system,), deployment.layout.accelerators
+
+
+@remembered(_in_use)
+def _hardware(deployment: Deployment) -> tuple[Refusal, ...]:
+    return tuple(_of_hardware(deployment))
+
+
+def _of_hardware(deployment: Deployment) -> Iterator[Refusal]:
     used = deployment.system.accelerators[: deployment.layout.accelerators]
     for accelerator in dict.fromkeys(used):
         if backend_of([accelerator]) is None:
