@@ -23,23 +23,23 @@ from pathlib import Path
 from time import monotonic, process_time
 from typing import Any
 
-import hardware_db
 from benchmarks.performance_page import PAGE, Figure, written
+from benchmarks.searches import SEARCHES, cpu
 from benchmarks.starting import PATIENCE, PLANS, NotMeasuredError, reported, start_up, started
 from hardware_db import accelerators
-from planner import allocating
 from planner.asking import ANYWHERE, as_said, ask
 from planner.cli import NEW_OBJECTS
 from planner.model.checkpoint import Checkpoint
 from planner.question import Question
-from planner.recommending import Wanted, recommend
-from planner.report.tables import fits_text
-from planner.search import advise, fits_table, headline_precisions, solve_limits
+from planner.search import fits_table, headline_precisions
 from planner.sweeping import sweep_frames
 
 PEERS = Path(__file__).parent.parent / ".peers"
 LONGEST = 540
 """Seconds after which no further part is begun."""
+
+PROCESSES = 3
+"""Processes in which a search is asked: what a first answer takes is told once by each."""
 
 SECONDS = 1.0
 """CPU seconds for which plans are counted."""
@@ -111,48 +111,17 @@ def shapes() -> Iterator[Figure]:
     )
 
 
-def cpu(answer: Callable[[], object]) -> float:
-    """Return the CPU milliseconds of an answer that no cache of whole plans holds.
-
-    What earlier measurements left is collected before, so that no answer pays for another's garbage.
-    """
-    allocating.forget()
-    gc.collect()
-    start = process_time()
-    answer()
-    return 1000 * (process_time() - start)
-
-
 def searches() -> Iterator[Figure]:
-    """Yield what searches take, the first time in this process and again."""
-
-    def fits(engine: str) -> object:
-        question = as_said("Qwen3.5-27B", on=ANYWHERE, engine=engine)
-        return fits_text(fits_table(question, headline_precisions(question)))
-
-    def recommended(base: str | None, users: int) -> object:
-        system = hardware_db.resolve("rtx-4090")
-        return recommend(Wanted(system=system, base=base, concurrency=users))
-
-    def solve() -> object:
-        return solve_limits(ask("Qwen3.5-27B", on="2x h100", engine="vllm"))
-
-    def advice() -> object:
-        return advise(ask("Qwen3.5-122B-A10B", on="2x rtx-4090", engine="vllm").plan(), most=3)
-
-    size = len(accelerators())
-    for what, goal, answer in (
-        (f"fits, vLLM, 27B over {size} accelerators", "300 ms", lambda: fits("vllm")),
-        (f"fits, SGLang, 27B over {size} accelerators", "300 ms", lambda: fits("sglang")),
-        (f"fits, llama.cpp, 27B over {size} accelerators", "500 ms", lambda: fits("llamacpp")),
-        ("recommend, RTX 4090, 27B", "150 ms", lambda: recommended("Qwen/Qwen3.5-27B", 1)),
-        ("recommend, RTX 4090, any model", "600 ms", lambda: recommended(None, 1)),
-        ("recommend, RTX 4090, any model for 64 users", "", lambda: recommended(None, 64)),
-        ("advise, vLLM, three pieces", "200 ms", advice),
-        ("solve, vLLM", "100 ms", solve),
-    ):
-        first, again = cpu(answer), cpu(answer)
-        yield Figure(what=what, goal=goal, measured=f"{first:,.0f} ms, again {again:,.0f} ms")
+    """Yield what searches take, the first time in a process and again: the least of a few processes."""
+    for search in SEARCHES:
+        command = [sys.executable, "-m", "benchmarks.searches", search.name]
+        found = [reported(command) for _ in range(PROCESSES)]
+        first, again = (min(one[key] for one in found) for key in ("first", "again"))
+        yield Figure(
+            what=search.what,
+            goal=search.goal,
+            measured=f"{first:,.0f} ms, again {again:,.0f} ms",
+        )
 
 
 def sweeps() -> Iterator[Figure]:

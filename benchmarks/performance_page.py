@@ -34,7 +34,7 @@ def written(figures: Sequence[Figure]) -> str:
         "Written by `make bench` (`benchmarks/instant.py`); figures of one run, CPU time, Python"
         f" {platform.python_version()} on {platform.machine()}; {os.cpu_count()} cores, on which"
         f" {os.getloadavg()[0]:.0f} processes wanted to run when it ended: beside others the same"
-        " work takes up to twice the CPU time.",
+        " work takes up to twice the CPU time. Starts and searches are the least of several processes.",
         "",
         "| figure | goal | measured |",
         "|---|---|---|",

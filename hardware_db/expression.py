@@ -58,6 +58,8 @@ _BARE_COUNT = pattern(
     r"([2-9]|1[0-6]|24|32|48|64|72|96|128|256)\s+((?:[a-z]|[0-9]{4}).*[0-9].*)",
     re.IGNORECASE | re.DOTALL,
 )
+_IN_MACHINES = ("node", "machine", "server", "box", "host", "computer", "rig", "pc")
+"""In every word of `_MACHINE`."""
 _MACHINE = r"(?:nodes?|machines?|servers?|box(?:es)?|hosts?|computers?|rigs?|pcs?)"
 _MACHINES = pattern(
     rf"([1-9][0-9]{{0,5}}|{'|'.join(w for w in _WORDS if ' ' not in w)})(?:\s*[x×*])?[\s-]+{_MACHINE}"
@@ -147,6 +149,9 @@ def parts(text: str) -> tuple[Part, ...]:
 
 def machines(text: str) -> Nodes | None:
     """Return the machines that "2 nodes of 3x rtx-3060" and "16 h100 on 2 nodes" mean; else None."""
+    plain = text.casefold()
+    if not any(word in plain for word in _IN_MACHINES):
+        return None
     if each := _MACHINES.fullmatch(text):
         said = re.sub(r"[\s,]+each$", "", each[2].strip(), flags=re.IGNORECASE)
         return Nodes(count=_WORDS.get(each[1].lower()) or int(each[1]), text=said)

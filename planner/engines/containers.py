@@ -6,12 +6,12 @@ for a given GPU is not checked (no registry is asked).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from types import MappingProxyType
 
 from hardware_db.records import frozen
+from hardware_db.regex import pattern
 
 HEAD_ADDRESS = "HEAD_ADDRESS"
 """Stands in commands for the address of the first node."""
@@ -40,9 +40,9 @@ class Container:
     ray_words: tuple[str, ...] = ()
 
 
-_SOME = re.compile(r"--gpus[ =][\"']*(?:device=)([A-Za-z0-9,-]+)")
-_COUNT = re.compile(r"--gpus[ =]([0-9]{1,3})(?: |$)")
-_BY_CDI = re.compile(r"--device[ =]nvidia\.com/gpu=([0-9]{1,3})(?: |$)")
+_SOME = pattern(r"--gpus[ =][\"']*(?:device=)([A-Za-z0-9,-]+)")
+_COUNT = pattern(r"--gpus[ =]([0-9]{1,3})(?: |$)")
+_BY_CDI = pattern(r"--device[ =]nvidia\.com/gpu=([0-9]{1,3})(?: |$)")
 
 
 def shown_gpus(words: Sequence[str]) -> dict[str, str]:
