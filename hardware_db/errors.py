@@ -24,15 +24,20 @@ class UnknownHardware(HardwareError):  # noqa: N818 - a name of the public API
         self.name = name
         self.candidates = candidates
         near = f"nearest: {', '.join(candidates)}" if candidates else "list all: qwenplan hardware"
-        said = re.findall(r"\b([1-9][0-9]{0,3})\s?(?:gb?|gig)\b", name, re.IGNORECASE)
+        said = re.findall(r"\b([1-9][0-9]{0,3})\s?(?:gb?|gig)\b(?!/)", name, re.IGNORECASE)
         sizes = (said[-1], said[-1]) if said else ("16", "24")
         super().__init__(
             f"unknown hardware {name!r}; {near}; or say what it has: 'cpu, {sizes[0]}GB' without a GPU,"
-            f" '{sizes[1]}GB' for a GPU with that memory"
+            f" '{sizes[1]}GB' for a GPU with that memory{_WITH_SPEED if '/s' in name else ''}"
         )
 
     def __reduce__(self) -> tuple[type[UnknownHardware], tuple[str, tuple[str, ...]]]:
         return type(self), (self.name, self.candidates)
+
+
+_WITH_SPEED = (
+    "; a bandwidth is said in a file of your own (docs/hardware.md), or on the app's page Hardware"
+)
 
 
 class UnnamedChip(HardwareError):  # noqa: N818 - as the other one

@@ -142,7 +142,9 @@ def bandwidth(accelerator: Accelerator) -> float:
         UnknownFigureError: the database has none.
     """
     if accelerator.bandwidth_gb_s is None:
-        raise UnknownFigureError(f"the memory bandwidth of {accelerator.name} is not known")
+        raise UnknownFigureError(
+            _only_memory(accelerator) or f"the memory bandwidth of {accelerator.name} is not known"
+        )
     return accelerator.bandwidth_gb_s.value * 1e9
 
 
@@ -156,7 +158,15 @@ def dtype(accelerator: Accelerator, kernel: str) -> str:
     for name in dtypes:
         if name in accelerator.tflops:
             return name
-    raise UnknownFigureError(f"how fast {accelerator.name} computes in {dtypes[0]} is not known")
+    raise UnknownFigureError(
+        _only_memory(accelerator) or f"no {dtypes[0]} speed of {accelerator.name} is known"
+    )
+
+
+def _only_memory(accelerator: Accelerator) -> str:
+    """Why nothing is estimated of a GPU of which somebody told the memory alone; empty for any other."""
+    told = accelerator.bandwidth_gb_s is None and not accelerator.tflops
+    return "only the memory of this GPU is known" if told else ""
 
 
 def peak(accelerator: Accelerator, kernel: str) -> float:
