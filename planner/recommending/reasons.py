@@ -10,8 +10,9 @@ from planner.engines.choice import LOADS, SMALLER_CACHE, engines_for
 from planner.engines.engine import AnyEngine
 from planner.engines.yarn import short_tokens
 from planner.errors import InputError
+from planner.layout import Layout
 from planner.planning import Outcome
-from planner.question import Question
+from planner.question import Question, question_of
 from planner.recommending.answer import Recommendation
 from planner.recommending.choice import CLEARLY, Choice, cache_word
 from planner.recommending.choosing import best_of
@@ -44,6 +45,8 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
             parts.append(pick.plan.engine_title)
     if wanted.fixed.precision is None:
         parts.append(f"{_file(pick)}, {_why_file(answer, pick)}")
+    if layout := _why_layout(pick):
+        parts.append(layout)
     cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
     measured = cache_measured(pick)
     if measured:
@@ -58,6 +61,16 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
     if pick.savings:
         parts.append(_savings(pick))
     return tuple(parts)
+
+
+def _why_layout(pick: Choice) -> str:
+    """Return why this layout, where it is more than every layer shared out; empty otherwise."""
+    layout = pick.plan.deployment.layout
+    others = replace(question_of(pick.plan), layout=None).layouts()
+    if len(others) == 1 or layout == Layout(tensor_parallel=layout.tensor_parallel):
+        return ""
+    why = "fastest for each user" if pick.per_user is not None else "simplest that holds it"
+    return f"layout {layout}, the {why}"
 
 
 def _file(choice: Choice) -> str:

@@ -15,6 +15,7 @@ from planner.web.problems import Problem
 from planner.web.solving import Answer
 from planner.web.tables import escape
 from planner.web.typed_names import KNOWN, listed_as, nearly_listed_as
+from planner.web.wording import layout_words
 
 _MOST_INSTEAD = 3
 
@@ -90,7 +91,7 @@ def _why(asked: Asked, found: Answer) -> str:
         return ""
     if found.picked and found.recommendation is not None and found.choice is not None:
         why = ". ".join(chosen(found.recommendation, found.choice, brief=True))
-        return f":material/auto_awesome: :small[Picked: {escape(capital(why))}.]"
+        return f":material/auto_awesome: :small[Picked: {escape(capital(layout_words(why)))}.]"
     if found.plan is not None and found.plan.outcome is Outcome.CANNOT_RUN:
         return ""
     if found.recommendation is not None and found.plan is not None and found.plan.fits:

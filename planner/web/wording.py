@@ -111,8 +111,8 @@ FIELDS = {
 _FLAG = re.compile(rf"(?<![\w-])(?:{'|'.join(FIELDS)})(?![\w-])")
 
 
-def layout_words(layout: Layout) -> str:
-    """Return a layout as pages write it: ``TP 2 × DP 4``."""
+def layout_words(layout: Layout | str) -> str:
+    """Return a layout, or words that name one, as pages write it: ``TP 2 × DP 4``."""
     return str(layout).replace(" x ", " × ")
 
 

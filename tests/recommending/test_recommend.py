@@ -289,6 +289,19 @@ def test_of_a_class_the_files_that_people_run_come_first(
     assert dict(lane.classes)[word][0].name == first
 
 
+def test_a_layout_beyond_tensor_parallelism_says_why() -> None:
+    """TP 8 became TP 2 x DP 4 without a word."""
+    wanted = Wanted(
+        system=hardware_db.resolve("8x h100"), base="Qwen/Qwen3.5-397B-A17B", concurrency=200
+    )
+    answer = recommend(wanted)
+    assert "layout TP 2 x DP 4 EP, the fastest for each user" in chosen(answer, some(answer.pick))
+    two = recommend(
+        replace(wanted, system=hardware_db.resolve("2x h100"), base=None, concurrency=1)
+    )
+    assert not any("layout" in reason for reason in chosen(two, some(two.pick)))
+
+
 def test_a_smaller_cache_is_tried_whichever_stage_is_the_fullest() -> None:
     """270 users in BF16 end up in two stages of four GPUs; with an FP8 cache they are held."""
     pick = answer("8x h100", "Qwen/Qwen3.5-27B", users=270).pick
