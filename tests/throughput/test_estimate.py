@@ -78,7 +78,7 @@ def test_band_and_basis_follow_what_was_measured() -> None:
 
 @pytest.mark.parametrize(
     ("on", "figure"),
-    [("custom:48GiB", "how fast"), ("n1x", "not known")],
+    [("custom:48GiB", "only the memory of this GPU is known"), ("n1x", "not known")],
 )
 def test_no_figure_no_estimate(on: str, figure: str) -> None:
     found = ask(on=on)
