@@ -159,14 +159,13 @@ def dtype(accelerator: Accelerator, kernel: str) -> str:
         if name in accelerator.tflops:
             return name
     raise UnknownFigureError(
-        _only_memory(accelerator) or f"no {dtypes[0]} speed of {accelerator.name} is known"
+        _only_memory(accelerator) or f"the {dtypes[0]} speed of {accelerator.name} is not known"
     )
 
 
 def _only_memory(accelerator: Accelerator) -> str:
     """Why nothing is estimated of a GPU of which somebody told the memory alone; empty for any other."""
-    told = accelerator.bandwidth_gb_s is None and not accelerator.tflops
-    return "only the memory of this GPU is known" if told else ""
+    return "only the memory of this GPU is known" if accelerator.vendor == "custom" else ""
 
 
 def peak(accelerator: Accelerator, kernel: str) -> float:
