@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from planner.engines import get_engine
+from planner.engines import get_engine, title_of
 from planner.errors import InputError
 from planner.layout import Layout
 from planner.loading import load_checkpoint
@@ -81,7 +81,11 @@ def _read(question: Question, words: Sequence[str]) -> tuple[Question, Command]:
                 asked = question.with_(engine=engine, notes=(*question.notes, note))
                 return asked, commands.read_words(name, words)
         titles = " and ".join(get_engine(name).title for name in others)
-        raise InputError(f"{flag} is a flag of {titles}, not of {mine.title}; name the --engine")
+        helps = "name the --engine"
+        if question.engine is not None:
+            helps = f"leave it out, or ask for --engine {others[0]}"
+        own = title_of(question.front or mine.name)
+        raise InputError(f"{flag} is a flag of {titles}, not of {own}; {helps}")
     told = commands.read_words(mine.name, words)
     for flag in commands.strange_flags(mine.name, words):
         if question.engine is None and not commands.known_to_any(flag):

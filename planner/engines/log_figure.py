@@ -23,6 +23,7 @@ class Basis(Enum):
     RULE = "engine rule"
     MEMORY = "given the logged memory"
     ESTIMATE = "estimate"
+    ASKED = "what was asked"
 
 
 OF_NOBODY = "17179869184.00 GiB memory in use"

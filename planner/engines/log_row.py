@@ -110,7 +110,9 @@ def _row(
     elif basis is Basis.MEMORY:
         basis = Basis.ESTIMATE
         note = "the log does not state the memory that it follows from"
-    if range_ is not None and basis is not Basis.ESTIMATE:
+    if range_ is not None and basis is Basis.ASKED:  # the log repeats it, whatever runs there
+        agrees = None if _within(value, range_) else False
+    elif range_ is not None and basis is not Basis.ESTIMATE:
         agrees = _within(value, range_)
     elif figure.whole:  # what lies where is the engine's choice; the sum is judged
         if value.at_most and range_ is not None and value.value > range_[1]:

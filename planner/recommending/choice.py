@@ -314,10 +314,16 @@ class Choice:
         )
 
 
-def least_key(word: Word, turn: int) -> tuple[object, ...]:
-    """Return what no candidate of a class of weights comes before, where quality comes first."""
+def least_key(word: Word, turn: int, *, for_few: bool) -> tuple[object, ...]:
+    """Return what no candidate of a class of weights comes before, where quality comes first.
+
+    Args:
+        word: the class.
+        turn: place of the engine.
+        for_few: it is a server for a few, and more ask.
+    """
     loss = (word > Word.SMALL) + (word > Word.NOTICEABLE)
-    cost = math.floor(DOUBLINGS[min(word, Word.LARGE)])
+    cost = math.floor(DOUBLINGS[min(word, Word.LARGE)]) + FOR_FEW * for_few
     return False, 0, False, cost, word > Word.NOTICEABLE, loss, int(word), turn
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from hardware_db import System, with_system
 from planner.engines import ENGINES
-from planner.engines.choice import FOR_PICTURES, OFFLOADS, SMALLER_CACHE
+from planner.engines.choice import FOR_MANY, OFFLOADS, SMALLER_CACHE
 from planner.engines.economies import Economy
 from planner.errors import PlannerError
 from planner.model import catalog
@@ -129,13 +129,19 @@ class Search:
     def _is_good(self, choice: Choice) -> bool:
         return not any(choice.holding(self.wanted.wish))
 
-    def _may_win(self, word: Word, turn: int, found: list[Choice]) -> bool:
-        """Say whether a candidate of a class may come before what was found, before it is planned."""
+    def _may_win(self, word: Word, lane: Lane, turn: int, found: list[Choice]) -> bool:
+        """Say whether a candidate of a class may come before what was found, before it is planned.
+
+        Of a server for a few, where more ask, what comes behind one for many is no alternative either.
+        """
         wish = self.wanted.wish
-        if not self._may_hold or wish.best != "quality" or (self._spilt and word <= Word.SMALL):
+        for_few = self.wanted.concurrency > A_FEW and lane.engine not in FOR_MANY
+        spilt = self._spilt and word <= Word.SMALL
+        if spilt or not (self._may_hold or for_few) or wish.best != "quality":
             return True
-        keys = [choice.key(wish) for choice in found if choice.holds]
-        return not keys or least_key(word, turn) <= min(keys)
+        sound = [c for c in found if c.holds and not (for_few and (c.is_for_few or c.is_tight))]
+        keys = [choice.key(wish) for choice in sound]
+        return not keys or least_key(word, turn, for_few=for_few) <= min(keys)
 
     def _of_lane(
         self, base: str, lane: Lane, turn: int, found: list[Choice], *, few: bool
@@ -151,7 +157,7 @@ class Search:
                 return
             if few and flawless and word < Word.SMALL:
                 continue  # the fast one of those that lose little is enough beside it
-            if not self._may_win(word, turn, found):
+            if not self._may_win(word, lane, turn, found):
                 return
             choice = self._of_class(base, rows, lane, turn, refused)
             if choice is None:
@@ -370,7 +376,7 @@ class Search:
                     concurrency=users,
                     kv_cache_dtype=cache,
                     layout=wanted.layout,
-                    options=FOR_PICTURES[engine] if wanted.wish.pictures else wanted.options,
+                    options=wanted.options_of(engine),
                     yarn=wanted.yarn,
                     kept=wanted.kept,
                     lessons=wanted.lessons,

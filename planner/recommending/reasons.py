@@ -33,7 +33,9 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
     wanted, parts = answer.wanted, []
     if wanted.base is None:
         why = (_why_model if wanted.wish.best == "quality" else _why_model_first)(answer, pick)
-        parts.append(f"{model_name(pick.entry.base)}: {why}{_almost(pick, wanted.wish)}")
+        why += _almost(pick, wanted.wish)
+        name = model_name(pick.entry.base)  # a reason that begins with another model's is bracketed
+        parts.append(f"{name} ({why})" if why[0].isupper() else f"{name}: {why}")
     first = ENGINES[engines_for(wanted.system)[0][0]]
     if wanted.fixed.engine is None:
         if pick.turn == 0 and pick.plan.engine == first.name:
@@ -69,8 +71,9 @@ def _why_layout(pick: Choice) -> str:
     others = replace(question_of(pick.plan), layout=None).layouts()
     if len(others) == 1 or layout == Layout(tensor_parallel=layout.tensor_parallel):
         return ""
-    why = "fastest for each user" if pick.per_user is not None else "simplest that holds it"
-    return f"layout {layout}, the {why}"
+    known = pick.per_user is not None
+    why = "about as fast for each user as any" if known else "the simplest that holds it"
+    return f"Layout {layout}, {why}"
 
 
 def _file(choice: Choice) -> str:
@@ -307,7 +310,7 @@ def cache_measured(pick: Choice) -> str:
 def _savings(pick: Choice) -> str:
     """Return which settings make it hold the workload, and what each gives up."""
     made = ", ".join(f"{economy.flags} ({economy.loses})" for economy in pick.savings)
-    return f"set because this does not fit safely with {pick.plan.engine_title}'s defaults: {made}"
+    return f"Set because this does not fit safely with {pick.plan.engine_title}'s defaults: {made}"
 
 
 def model_name(base: str) -> str:

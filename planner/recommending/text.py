@@ -265,7 +265,10 @@ def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> st
         text += f" each, {two_digits(speed.total.value)} in all"
     if speed.prefill is not None:
         prompt = asked_tokens(speed.prefill.tokens)
-        text += f"; a prompt of {prompt} takes about {duration(speed.prefill.seconds.value)}"
+        alone, last = speed.prefill.seconds.value, speed.prefill.first_token[1]
+        text += f"; a prompt of {prompt} takes about {duration(alone)}"
+        if concurrency > 1 and last > 2 * alone:
+            text += f", the last of {concurrency:,} that come at once {duration(last)}"
     return text
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Mapping
+from dataclasses import field, replace
+from typing import Any
 
 from hardware_db import System
 from hardware_db.records import frozen
+from planner.engines.choice import FOR_PICTURES
 from planner.engines.options import Options
 from planner.layout import Layout
 from planner.learning import Lesson
@@ -52,6 +55,13 @@ class Wanted:
     notes: tuple[str, ...] = ()
     lessons: tuple[Lesson, ...] = ()
     front: str | None = None
+
+    def options_of(self, engine: str) -> Options | Mapping[str, Any] | None:
+        """Return what an engine is told: what was said of it, and what pictures need."""
+        needed = FOR_PICTURES[engine] if self.wish.pictures else {}
+        if self.options is None:
+            return needed or None
+        return replace(self.options, **needed)
 
     @property
     def tells_options(self) -> bool:

@@ -42,7 +42,7 @@ class Verdict(Enum):
     FITS = "Fits"
     TIGHT = "Tight"
     SLOW = "Slow"
-    LOSSY = "Large loss"
+    LOSSY = "Low quality"
     MORE = "Needs more"
     NO = "Too small"
     NOT_SERVED = "Not served"

@@ -84,10 +84,11 @@ def _workload(plan: Plan) -> str:
 
 
 def _loss(found: Answer, plan: Plan) -> list[str]:
-    """That it loses much, where it does: green would say that all is well."""
+    """That it loses noticeably, or much, where it does: green would say that all is well."""
     choice = found.choice
-    large = choice is not None and plan.fits and choice.word is Word.LARGE
-    return [Word.LARGE.text] if large else []
+    if choice is None or not plan.fits or choice.word < Word.NOTICEABLE:
+        return []
+    return [choice.word.text]
 
 
 def _facts(found: Answer, plan: Plan) -> list[str]:
@@ -110,7 +111,7 @@ def _facts(found: Answer, plan: Plan) -> list[str]:
         each = " each" if asked > 1 else ""
         facts.append(f"about {two_digits(speed.per_user.value)} tok/s{each}")
     if plan.capacity.longest_context:
-        alone = "one alone " if asked > plan.capacity.sequences else ""
+        alone = "one alone " if asked > 1 else ""
         longest = reach(plan.capacity.longest_context).removesuffix(" tokens")
         facts.append(f"{alone}up to {longest} tokens")
     return facts

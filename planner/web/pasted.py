@@ -185,7 +185,7 @@ def verdict(check: LogCheck) -> tuple[bool, str]:
             else "The figure that follows from the engine's rules agrees."
         )
     else:
-        text = "Nothing in this log could contradict the plan."
+        text = "Nothing in this log could contradict the plan: paste its lines on memory, too."
     if outside:
         text += f" {outside} estimate{'s lie' if outside > 1 else ' lies'} outside the plan's band."
     if check.refusal is not None or check.objection is not None:

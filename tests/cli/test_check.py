@@ -32,7 +32,7 @@ def log(tmp_path: Path) -> Path:
 def test_a_log_that_agrees_exits_0(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", str(log), "--on", "dgx-spark"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("✔ All 4 figures")
+    assert out.startswith("✔ All 3 figures")
     assert "623,040 tokens" in out
     assert "CUDA graphs" in out.partition("without a word")[2]
 
@@ -43,7 +43,7 @@ def test_a_log_that_contradicts_the_plan_exits_3(
     log.write_text(LOG.replace("623,040", "587,504"), encoding="utf-8")
     assert run(["check", str(log), "--on", "dgx-spark"]) == 3
     out = capsys.readouterr().out
-    assert out.startswith("✘ 1 of 4 figures")
+    assert out.startswith("✘ 1 of 3 figures")
     assert "-35,536" in out
 
 

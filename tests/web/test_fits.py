@@ -109,7 +109,7 @@ def test_a_large_loss_is_the_verdict_where_nothing_better_fits() -> None:
     """A green 'Fits' beside two bits a weight, and on a phone no word of the loss in sight."""
     wanted = want("Qwen3.8-27B", on="rtx-3060", context="32k")
     row = row_of(wanted, Spot(group="", on="rtx-3060"))
-    assert (row.answer, fits.words(row)) == (Verdict.LOSSY, "▲ Large loss")
+    assert (row.answer, fits.words(row)) == (Verdict.LOSSY, "▲ Low quality")
     assert "**1 of 1 machine** holds it" in fits.summary([row], "it")
 
 

@@ -330,6 +330,15 @@ def test_a_program_with_an_engine_inside_is_told_its_own_way(
     assert "with its experts in RAM; Ollama splits by rules of its own" in text_of(app)
 
 
+def test_drafts_and_pictures_together_pick_a_file_that_has_both(
+    open_app: Callable[..., AppTest],
+) -> None:
+    """'Cannot run: the file holds no MTP blocks', of a model whose files with them were known."""
+    both = {"images": "yes", "o-spec_type": "draft-mtp", "with": "llamacpp"}
+    said = line(open_app(v="2", model="Qwen3.6-27B", on="rtx-5090", context="32k", **both))
+    assert "**fits**" in said
+
+
 def test_a_large_loss_stands_in_the_line(open_app: Callable[..., AppTest]) -> None:
     app = open_app(v="2", model="Qwen3.5-27B", on="rtx-3060-12", **{"with": "llamacpp"})
     assert "**fits**], large loss, " in line(app)

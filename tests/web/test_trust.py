@@ -62,6 +62,14 @@ def test_a_log_of_powershell_is_read_and_what_is_no_text_refused() -> None:
         log_check.text_of_file("a.pdf", b"%PDF\x00\x00")
 
 
+def test_a_log_that_nothing_can_be_judged_by_is_not_said_to_agree(
+    open_app: Callable[..., AppTest],
+) -> None:
+    app = pasted(open_app, "Maximum concurrency for 32,768 tokens per request: 33.04x")
+    assert not app.success
+    assert "could contradict the plan" in app.info[0].value
+
+
 def test_a_speed_says_what_it_is_made_of(open_app: Callable[..., AppTest]) -> None:
     """Trust had a line for every byte and none for tok/s."""
     app = opened(open_app, "This answer")
@@ -105,7 +113,7 @@ def test_a_refusal_shows_the_rule_and_its_source(open_app: Callable[..., AppTest
 def test_a_log_that_agrees(open_app: Callable[..., AppTest]) -> None:
     app = pasted(open_app, LOG, on="dgx-spark")
     assert not app.exception
-    assert "All 4 figures" in app.success[0].value
+    assert "All 3 figures" in app.success[0].value
     frame = app.dataframe[0].value
     assert "623,040" in frame["In the log"].to_string()
     assert "Qwen/Qwen3.6-35B-A3B" in everything(app)
@@ -113,7 +121,7 @@ def test_a_log_that_agrees(open_app: Callable[..., AppTest]) -> None:
 
 def test_a_log_that_contradicts_the_plan(open_app: Callable[..., AppTest]) -> None:
     app = pasted(open_app, LOG.replace("623,040", "587,504"), on="dgx-spark")
-    assert "1 of 4 figures contradicts the plan" in app.warning[0].value
+    assert "1 of 3 figures contradicts the plan" in app.warning[0].value
     first = app.dataframe[0].value.iloc[0]
     assert first[""] == "✘"
     assert first["Difference"].startswith("−35,536")
@@ -230,7 +238,7 @@ def test_a_log_that_was_compared_is_there_after_another_page(
     again.run()
     assert not again.exception
     assert again.text_area(key="trust-log").value == LOG
-    assert "All 4 figures" in again.success[0].value
+    assert "All 3 figures" in again.success[0].value
 
 
 SECRETS = (

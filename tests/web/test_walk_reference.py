@@ -42,7 +42,7 @@ def least(capsys: pytest.CaptureFixture[str], asked: Any) -> tuple[int | None, s
         return None, ""
     number, times, _ = machine["machine"].partition("x-")
     large = machine["pick"]["quality_class"] == "large loss"
-    flaw = "▲ Slow" if machine["slow"] else "▲ Large loss" if large else ""
+    flaw = "▲ Slow" if machine["slow"] else "▲ Low quality" if large else ""
     return int(number) if times and number.isdigit() else count, flaw
 
 

@@ -162,7 +162,7 @@ FIGURES = (
         cue="max_total_num_tokens=",
         patterns=(r"context_len=(?P<value>\d+)",),
         unit="tokens",
-        basis=Basis.RULE,
+        basis=Basis.ASKED,
     ),
     LogFigure(
         name="CUDA graphs",

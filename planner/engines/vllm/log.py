@@ -217,7 +217,7 @@ FIGURES = (
         cue="tokens per request",
         patterns=(r"Maximum concurrency for (?P<value>[\d,]+) tokens per request",),
         unit="tokens",
-        basis=Basis.RULE,
+        basis=Basis.ASKED,
     ),
     LogFigure(
         name="concurrency",

@@ -64,7 +64,7 @@ COLUMNS = {
         width=96,
         help="✚: the smallest number of it that holds the workload. Too small: by its own memory;"
         " with RAM beside it a GPU may still run it. Slow: well below"
-        f" {LEAST_SPEED:g} tok/s for each user. Large loss: only weights stored in so few bits fit"
+        f" {LEAST_SPEED:g} tok/s for each user. Low quality: only weights stored in so few bits fit"
         " that answers suffer. ★ is yours.",
     ),
     "tok/s": st.column_config.NumberColumn(

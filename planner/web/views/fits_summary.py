@@ -11,7 +11,7 @@ from planner.units import counted
 from planner.web.fitting import HELD, Row, Verdict
 from planner.web.tables import escape
 
-_LARGE = short_word(Word.LARGE)
+_LARGE, _NOTICEABLE = map(short_word, (Word.LARGE, Word.NOTICEABLE))
 
 
 def summary(rows: Sequence[Row], what: str) -> str:
@@ -68,8 +68,10 @@ def _bought(row: Row, so: str, of: Sequence[Row]) -> str:
     """The words for the cheapest of some rows."""
     every = _priced(of)
     how = " without a large loss" if 0 < len(_sound(every)) < len(every) else ""
-    tight = ", tight" if row.answer is Verdict.TIGHT else ""
-    return f"Cheapest to buy {so}{how}: {_machine(row)}, {_price(row):,.0f} USD{tight}."
+    what = [f"{_price(row):,.0f} USD"]
+    what += ["tight"] if row.answer is Verdict.TIGHT else []
+    what += [Word.NOTICEABLE.text] if row.quality == _NOTICEABLE else []
+    return f"Cheapest to buy {so}{how}: {_machine(row)}, {', '.join(what)}."
 
 
 def _machine(row: Row) -> str:

@@ -105,6 +105,8 @@ def _show_check(answer: Checked) -> None:
     good, text = verdict(check)
     if check.refusal is not None or check.objection is not None:
         st.error(escape(text), title=_failed(plan.engine_title), icon=":material/error:")
+    elif good and all(row.agrees is None for row in check.rows):
+        st.info(escape(text), title="Not judged", icon=":material/help:")
     elif good:
         st.success(escape(text), title="Agrees", icon=":material/check_circle:")
     else:
