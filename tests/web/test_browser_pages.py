@@ -61,7 +61,7 @@ def test_a_log_is_pasted_and_compared(visit: Callable[..., Any]) -> None:
     page = visit(f"/trust?{FAST.replace('rtx-5090', 'dgx-spark')}&trust-tab=Check+a+log")
     page.get_by_role("textbox", name="Start-up log").fill(LOG + "api_key='sk-verysecret1234'\n")
     page.get_by_role("button", name="Compare").click()
-    page.get_by_text("All 4 figures").wait_for()
+    page.get_by_text("All 3 figures").wait_for()
     complete(page)
     shown = page.locator("[data-testid=stMain]").inner_text()
     assert "sk-verysecret1234" not in shown
@@ -75,7 +75,7 @@ def test_a_log_file_is_compared(visit: Callable[..., Any], tmp_path: Any) -> Non
     page.locator("input[type=file]").set_input_files(path)
     page.get_by_text("start.log").wait_for()
     page.get_by_role("button", name="Compare").click()
-    page.get_by_text("1 of 4 figures contradicts the plan").wait_for()
+    page.get_by_text("1 of 3 figures contradicts the plan").wait_for()
 
 
 def test_what_is_kept_can_be_compared_by_a_link(visit: Callable[..., Any]) -> None:

@@ -58,8 +58,8 @@ def test_four_compared(visit: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("pasted", "said"),
     [
-        (LOG, "All 4 figures"),
-        (LOG.replace("623,040", "587,504"), "1 of 4 figures contradicts the plan"),
+        (LOG, "All 3 figures"),
+        (LOG.replace("623,040", "587,504"), "1 of 3 figures contradicts the plan"),
         ("torch.OutOfMemoryError: CUDA out of memory.", "Cannot be compared"),
     ],
 )
