@@ -12,7 +12,21 @@ __all__ = ["HardwareError", "UnknownHardware", "UnnamedChip"]
 
 
 class HardwareError(ValueError):
-    """The hardware asked for, or a hardware file, is not usable; the message is one line."""
+    """The hardware asked for, or a hardware file, is not usable; the message is one line.
+
+    What is quoted in it may be anybody's, and as long as they like: of a long line its ends are said.
+    """
+
+    def __str__(self) -> str:
+        """Return the line."""
+        text = super().__str__()
+        return (
+            text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+        )
+
+
+_LONGEST = 1200
+"""Letters of a message."""
 
 
 class UnknownHardware(HardwareError):  # noqa: N818 - a name of the public API
