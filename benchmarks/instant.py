@@ -7,13 +7,12 @@ counts little; what is started is compared with a bare Python started as often, 
 first start that compiles its modules. What is measured in this process looks for garbage as seldom as
 the command line and the app's workers do. Peers are commands in an environment of their own
 (benchmarks/peers.txt), and a Hub on the loopback address stands for the real one; a part or a peer
-that cannot be measured says why. The whole takes about five minutes of one core.
+that cannot be measured says why. The whole takes about ten minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +27,7 @@ from benchmarks.searches import SEARCHES, cpu
 from benchmarks.starting import PATIENCE, PLANS, NotMeasuredError, reported, start_up, started
 from hardware_db import accelerators
 from planner.asking import ANYWHERE, as_said, ask
-from planner.cli import NEW_OBJECTS
+from planner.cli import collect_rarely
 from planner.model.checkpoint import Checkpoint
 from planner.question import Question
 from planner.search import fits_table, headline_precisions
@@ -303,7 +302,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     asked = parser.parse_args(argv)
     asked.peers = asked.peers.resolve()
-    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
+    collect_rarely()
     figures = []
     for figure in measured(asked):
         print(f"{figure.what:80} {figure.goal:>12}  {figure.measured}", flush=True)

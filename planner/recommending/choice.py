@@ -164,7 +164,7 @@ class Choice:
     @property
     def is_for_few(self) -> bool:
         """More users ask at once than its server is made for."""
-        return self.plan.deployment.concurrency > A_FEW and self.plan.engine not in FOR_MANY
+        return is_for_few(self.plan.engine, self.plan.deployment.concurrency)
 
     @property
     def is_joined(self) -> bool:
@@ -312,6 +312,11 @@ class Choice:
             and self.word <= other.word
             and self.holding(wish) <= other.holding(wish)
         )
+
+
+def is_for_few(engine: str, users: int) -> bool:
+    """Say whether an engine is a server for a few, and more ask."""
+    return users > A_FEW and engine not in FOR_MANY
 
 
 def least_key(word: Word, turn: int, *, for_few: bool) -> tuple[object, ...]:

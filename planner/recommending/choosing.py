@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from hardware_db import System, with_system
 from planner.engines import ENGINES
-from planner.engines.choice import FOR_MANY, OFFLOADS, SMALLER_CACHE
+from planner.engines.choice import OFFLOADS, SMALLER_CACHE
 from planner.engines.economies import Economy
 from planner.errors import PlannerError
 from planner.model import catalog
@@ -27,7 +27,7 @@ from planner.recommending.candidate import (
     least_held,
     size_of,
 )
-from planner.recommending.choice import A_FEW, Choice, cache_word, in_order, least_key
+from planner.recommending.choice import A_FEW, Choice, cache_word, in_order, is_for_few, least_key
 from planner.recommending.room import cache_bytes, farthest, over, ram_not_known, shrinks_free
 from planner.recommending.saving import may_save, with_care, with_savings
 from planner.recommending.siblings import released
@@ -135,7 +135,7 @@ class Search:
         Of a server for a few, where more ask, what comes behind one for many is no alternative either.
         """
         wish = self.wanted.wish
-        for_few = self.wanted.concurrency > A_FEW and lane.engine not in FOR_MANY
+        for_few = is_for_few(lane.engine, self.wanted.concurrency)
         spilt = self._spilt and word <= Word.SMALL
         if spilt or not (self._may_hold or for_few) or wish.best != "quality":
             return True

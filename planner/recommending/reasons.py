@@ -47,7 +47,7 @@ def chosen(answer: Recommendation, pick: Choice, *, brief: bool = False) -> tupl
             parts.append(pick.plan.engine_title)
     if wanted.fixed.precision is None:
         parts.append(f"{_file(pick)}, {_why_file(answer, pick)}")
-    if layout := _why_layout(pick):
+    if wanted.layout is None and (layout := _why_layout(pick)):
         parts.append(layout)
     cache = pick.plan.allocation.kv_cache_dtype if pick.plan.allocation is not None else "auto"
     measured = cache_measured(pick)

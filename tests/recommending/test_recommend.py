@@ -298,6 +298,8 @@ def test_a_layout_beyond_tensor_parallelism_says_why() -> None:
     assert "Layout TP 2 x DP 4 EP, about as fast for each user as any" in chosen(
         answer, some(answer.pick)
     )
+    said = recommend(replace(wanted, layout=Layout(tensor_parallel=4, data_parallel=2)))
+    assert not any("Layout" in reason for reason in chosen(said, some(said.pick)))
     two = recommend(
         replace(wanted, system=hardware_db.resolve("2x h100"), base=None, concurrency=1)
     )

@@ -37,11 +37,9 @@ def summary(rows: Sequence[Row], what: str) -> str:
         parts.append(_bought(fewer, "by more of them", several))
     fast = [row for row in held if row.per_user is not None]
     if fast:
-        sound = _sound(fast)
-        best = max(sound or fast, key=lambda row: row.per_user or 0.0)
-        how = " without a large loss" if sound and len(sound) < len(fast) else ""
+        best = max(_sound(fast) or fast, key=lambda row: row.per_user or 0.0)
         parts.append(
-            f"Fastest{how}: {_machine(best)}, about {two_digits(best.per_user or 0)} tok/s."
+            f"Fastest{_how(fast)}: {_machine(best)}, about {two_digits(best.per_user or 0)} tok/s."
         )
     return " ".join(parts)
 
@@ -60,18 +58,21 @@ def _sound(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.quality != _LARGE]
 
 
+def _how(rows: Sequence[Row]) -> str:
+    """What is said of the best of some rows where others have a large loss."""
+    return " without a large loss" if 0 < len(_sound(rows)) < len(rows) else ""
+
+
 def _price(row: Row) -> float:
     return row.price or 0.0
 
 
 def _bought(row: Row, so: str, of: Sequence[Row]) -> str:
     """The words for the cheapest of some rows."""
-    every = _priced(of)
-    how = " without a large loss" if 0 < len(_sound(every)) < len(every) else ""
     what = [f"{_price(row):,.0f} USD"]
     what += ["tight"] if row.answer is Verdict.TIGHT else []
     what += [Word.NOTICEABLE.text] if row.quality == _NOTICEABLE else []
-    return f"Cheapest to buy {so}{how}: {_machine(row)}, {', '.join(what)}."
+    return f"Cheapest to buy {so}{_how(_priced(of))}: {_machine(row)}, {', '.join(what)}."
 
 
 def _machine(row: Row) -> str:
