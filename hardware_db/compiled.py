@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -23,7 +22,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from hardware_db.records import frozen
 
 if TYPE_CHECKING:
+    from pickle import Pickler, Unpickler, dumps, loads
+
     from hardware_db.database import Database
+else:
+    try:  # what `pickle` gives out, without its own Python, which takes a start 1.5 ms
+        from _pickle import Pickler, Unpickler, dumps, loads
+    except ImportError:  # not every Python has it in C
+        from pickle import Pickler, Unpickler, dumps, loads
+
+__all__ = ["FILE", "digest", "dumps", "loads", "read", "write"]
 
 HERE = Path(__file__).parent
 FILE = HERE / "data" / "compiled.bin"
@@ -63,16 +71,16 @@ def read(file: Path = FILE) -> Database | None:
         return None
     told = memoryview(content)[len(wanted) :]
     length = int.from_bytes(told[:_LENGTH], "little")
-    kept: _Kept = pickle.loads(told[_LENGTH : _LENGTH + length])
+    kept: _Kept = loads(told[_LENGTH : _LENGTH + length])
     return kept.database(told[_LENGTH + length :])
 
 
 def write(file: Path = FILE) -> int:
     """Write the compiled form of the TOML files; return its bytes."""
-    from hardware_db.database import from_sources
+    from hardware_db.building import from_sources
 
     current, (kept, entries) = digest(), _Kept.of(from_sources())
-    index = pickle.dumps(kept, protocol=5)
+    index = dumps(kept, protocol=5)
     length = len(index).to_bytes(_LENGTH, "little")
     return file.write_bytes(b"".join([current, length, index, *entries]))
 
@@ -116,7 +124,7 @@ class _Kept:
             by_name={name: numbers[id(entry)] for name, entry in known.by_name.items()},
             by_driver_name=several(known.by_driver_name),
             by_stem=several(known.by_stem),
-            lists={name: (len(told), pickle.dumps(told, 5)) for name, told in lists.items()},
+            lists={name: (len(told), dumps(told, 5)) for name, told in lists.items()},
             others={
                 field.name: getattr(known, field.name)
                 for field in fields(known)
@@ -156,7 +164,7 @@ LISTS = ("memories", "electricity", "processors")
 
 def _later(length: int, content: bytes) -> Listed[Any]:
     """Return a list that is read when something of it is asked for."""
-    read = cache(lambda: pickle.loads(content))
+    read = cache(lambda: loads(content))
     return Listed(range(length), lambda number: read()[number])
 
 
@@ -177,7 +185,7 @@ class _Entries:
         return found
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(Unpickler):
     """Reads an entry, and asks for those that it refers to."""
 
     def __init__(self, content: memoryview, one: Callable[[int], Any]) -> None:
@@ -189,7 +197,7 @@ class _Reader(pickle.Unpickler):
         return self._one(pid)
 
 
-class _Writer(pickle.Pickler):
+class _Writer(Pickler):
     """Writes an entry, with the numbers of those that it refers to."""
 
     @classmethod

@@ -7,13 +7,12 @@ import re
 from collections.abc import Sequence
 
 from hardware_db.accelerator import CPU_VENDOR, Accelerator, UnifiedMemory
-from hardware_db.entries import intra_node
 from hardware_db.errors import HardwareError
 from hardware_db.expression import MAX_COUNT, Nodes
 from hardware_db.figures import GIVEN, Figure
 from hardware_db.memory import system_reserve_mib
 from hardware_db.regex import pattern
-from hardware_db.system import System
+from hardware_db.system import System, intra_node
 
 __all__ = [
     "alike",

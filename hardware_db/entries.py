@@ -1,4 +1,4 @@
-"""Turns the tables of a hardware file into accelerators and systems."""
+"""Turns the tables of a hardware file into accelerators, systems, and what stands beside them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardware_db.accelerator import Accelerator, NvlinkKind, RaisableLimit, UnifiedMemory
+from hardware_db.electricity import Electricity
 from hardware_db.errors import HardwareError
-from hardware_db.figures import Figure, FrozenMap, Price
-from hardware_db.reader import Cited, Reader
+from hardware_db.figures import Cited, Figure, FrozenMap, Price
+from hardware_db.memory import HostMemory, MemoryKind
+from hardware_db.processors import CHANNEL_BITS, Processor
+from hardware_db.reader import Reader
 from hardware_db.regex import pattern
-from hardware_db.system import System
+from hardware_db.system import System, intra_node
 
 __all__ = [
     "hourly_prices",
-    "intra_node",
     "read_accelerator",
+    "read_electricity",
+    "read_memory",
     "read_power",
     "read_prices",
+    "read_processor",
     "read_system",
 ]
 
@@ -123,21 +128,66 @@ def read_system(
     return system
 
 
-def intra_node(accelerator: Accelerator, per_node: int) -> tuple[Figure | None, str | None]:
-    """The link between the accelerators of one node: GB/s per direction, and its name.
+def read_memory(table: Mapping[str, Any], where: str, cited: Cited) -> HostMemory:
+    """Return one `[[memory]]` table as a class. Errors: HardwareError with file, entry, field."""
+    reader = Reader(dict(table), where, cited)
+    plan = reader.figure("plan_gb_s")
+    memory = HostMemory(
+        id=reader.text("id"),
+        name=reader.text("name"),
+        type=reader.text("type"),
+        mt_s=reader.whole("mt_s"),
+        channels=reader.whole("channels"),
+        plan_gb_s=plan,
+        theoretical_gb_s=reader.optional_figure("theoretical_gb_s"),
+        notes=reader.notes(),
+    )
+    reader.done()
+    return memory
 
-    A bridge is bought apart and joins pairs, so nobody may count on it: PCIe then.
-    """
-    if accelerator.is_unified:
-        return None, "unified"
-    if per_node == 1:
-        return None, None
-    joined = accelerator.nvlink_kind in ("switch", "mesh")
-    if joined and per_node <= (accelerator.nvlink_domain or 0):
-        return accelerator.nvlink_gb_s, accelerator.link_name
-    if accelerator.pcie is None:
-        return accelerator.pcie_gb_s, None
-    return accelerator.pcie_gb_s, f"PCIe {accelerator.pcie}"
+
+def read_electricity(table: Mapping[str, Any], where: str, cited: Cited) -> Electricity:
+    """Return one `[[electricity]]` table. Errors: HardwareError with file, entry, field."""
+    reader = Reader(dict(table), where, cited)
+    source, dated = reader.source("source")
+    tariff = Electricity(
+        region=reader.text("region"),
+        price_per_kwh=reader.number("price_per_kwh", most=100.0),
+        currency=reader.text("currency"),
+        kind=reader.text("kind"),
+        source=source,
+        date=reader.optional_date("date") or dated,
+        note=reader.optional_text("note"),
+    )
+    reader.done()
+    return tariff
+
+
+def read_processor(table: Mapping[str, Any], where: str, cited: Cited) -> Processor:
+    """Return one `[[processor]]` table. Errors: HardwareError with file, entry, field."""
+    reader = Reader(dict(table), where, cited)
+    identity, match = reader.text("id"), reader.text("match")
+    try:
+        re.compile(match)
+    except re.error as problem:
+        raise reader.error("match", f"must be a pattern: {problem}") from None
+    channels = reader.optional_whole("channels")
+    bits = reader.optional_whole("bits") or CHANNEL_BITS * (channels or 0)
+    if not bits:
+        raise HardwareError(f"{where}: give channels or bits")
+    source, date = reader.source("source")
+    found = Processor(
+        id=identity,
+        name=reader.text("name"),
+        match=match,
+        kind=MemoryKind(type=reader.text("type"), mt_s=reader.whole("mt_s"), channels=channels),
+        bits=bits,
+        usual_gb=reader.whole("usual_gb"),
+        source=source,
+        date=date,
+    )
+    reader.done()
+    return found
 
 
 def _identity(reader: Reader) -> str:

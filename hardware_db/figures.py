@@ -1,13 +1,16 @@
-"""Numbers that know where they come from, and the read-only mapping that holds them."""
+"""Numbers that know where they come from, their sources, and the read-only mapping that holds them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
+from hardware_db.errors import HardwareError
 from hardware_db.records import frozen
+from hardware_db.regex import pattern
 
-__all__ = ["Figure", "FrozenMap", "Grade", "Price", "PriceKind"]
+__all__ = ["Cited", "Figure", "FrozenMap", "Grade", "Price", "PriceKind"]
 
 Grade = Literal["A", "B", "C", "D"]
 PriceKind = Literal["launch", "list", "street", "used", "hourly"]
@@ -116,3 +119,29 @@ class Price:
     high: float | None = None
 
     __setstate__ = fill_slots
+
+
+_CITED = pattern(r"\{([a-z0-9-]+)\}")
+
+
+@frozen
+class Cited:
+    """Sources that a file refers to by a short name, and the day on which it was read."""
+
+    cites: Mapping[str, tuple[str, str | None]]
+    accessed: str | None
+
+    def resolve(self, text: str, where: str) -> tuple[str, str | None]:
+        """`text` with each {name} written out, and the date that the figure bears."""
+        dates: list[str] = []
+
+        def written_out(match: re.Match[str]) -> str:
+            if match[1] not in self.cites:
+                raise HardwareError(f"{where}: [sources] has no {match[1]!r}")
+            cite, date = self.cites[match[1]]
+            if date:
+                dates.append(date)
+            return cite
+
+        full = _CITED.sub(written_out, text)
+        return full, dates[0] if dates else self.accessed

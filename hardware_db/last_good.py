@@ -89,7 +89,8 @@ class LastGood:
             os.environ[BEFORE] = name
 
     def _of_the_server(self) -> Database:
-        from hardware_db.database import bundled, load_file
+        from hardware_db.building import load_file
+        from hardware_db.database import bundled
 
         name = os.environ.get(BEFORE)
         if name and not self._is_server:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from hardware_db.accelerator import MIB
 from hardware_db.figures import Figure
-from hardware_db.reader import Cited, Reader
 from hardware_db.records import frozen
 
 __all__ = [
@@ -15,7 +13,6 @@ __all__ = [
     "MemoryKind",
     "bandwidth_of",
     "left_by_system",
-    "read_memory",
     "system_reserve_mib",
     "with_system",
 ]
@@ -82,24 +79,6 @@ class HostMemory:
     plan_gb_s: Figure
     theoretical_gb_s: Figure | None = None
     notes: tuple[str, ...] = ()
-
-
-def read_memory(table: Mapping[str, Any], where: str, cited: Cited) -> HostMemory:
-    """Return one `[[memory]]` table as a class. Errors: HardwareError with file, entry, field."""
-    reader = Reader(dict(table), where, cited)
-    plan = reader.figure("plan_gb_s")
-    memory = HostMemory(
-        id=reader.text("id"),
-        name=reader.text("name"),
-        type=reader.text("type"),
-        mt_s=reader.whole("mt_s"),
-        channels=reader.whole("channels"),
-        plan_gb_s=plan,
-        theoretical_gb_s=reader.optional_figure("theoretical_gb_s"),
-        notes=reader.notes(),
-    )
-    reader.done()
-    return memory
 
 
 def bandwidth_of(kind: MemoryKind, known: Iterable[HostMemory]) -> Figure | None:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
-from hardware_db.errors import HardwareError
 from hardware_db.figures import Figure
 from hardware_db.memory import HostMemory, MemoryKind, bandwidth_of
-from hardware_db.reader import Cited, Reader
 from hardware_db.records import frozen
 from hardware_db.regex import pattern
 
-__all__ = ["Processor", "named", "ram_beside", "read_processor", "sockets"]
+__all__ = ["CHANNEL_BITS", "Processor", "named", "ram_beside", "sockets"]
 
 _TWO = pattern(
     r"\b(?:dual|two|pair of|2\s?[x×p]|[x×]\s?2|2[- ]?(?:sockets?|cpus?))\b|\bzwei\b", re.I
 )
 _BIT = 8
 _FEW = 2
-_CHANNEL = 64
+CHANNEL_BITS = 64
+"""Width of a channel of DDR memory, ECC aside."""
 
 
 @frozen
@@ -67,8 +65,8 @@ class Processor:
         """
         bits = self.bits
         if told.channels is not None:
-            spread = sockets if told.channels * _CHANNEL > self.bits else 1
-            bits = told.channels * _CHANNEL // spread
+            spread = sockets if told.channels * CHANNEL_BITS > self.bits else 1
+            bits = told.channels * CHANNEL_BITS // spread
         kind = self.filled(told)
         rate = kind.mt_s or _SLOWEST.get(kind.type or "", _SLOW)
         known = told.type is not None and told.mt_s is not None and told.channels is not None
@@ -94,33 +92,6 @@ _SLOWEST |= {"lpddr3": 1600, "lpddr4": 3200, "lpddr4x": 3733, "lpddr5": 5500, "l
 """MT/s of a type that is not the line's own, where nobody said how fast it is: a slow common module."""
 _SLOW = 3200
 """The same of a type that is not listed: "ddr5x"."""
-
-
-def read_processor(table: Mapping[str, Any], where: str, cited: Cited) -> Processor:
-    """Return one `[[processor]]` table. Errors: HardwareError with file, entry, field."""
-    reader = Reader(dict(table), where, cited)
-    identity, match = reader.text("id"), reader.text("match")
-    try:
-        re.compile(match)
-    except re.error as problem:
-        raise reader.error("match", f"must be a pattern: {problem}") from None
-    channels = reader.optional_whole("channels")
-    bits = reader.optional_whole("bits") or _CHANNEL * (channels or 0)
-    if not bits:
-        raise HardwareError(f"{where}: give channels or bits")
-    source, date = reader.source("source")
-    found = Processor(
-        id=identity,
-        name=reader.text("name"),
-        match=match,
-        kind=MemoryKind(type=reader.text("type"), mt_s=reader.whole("mt_s"), channels=channels),
-        bits=bits,
-        usual_gb=reader.whole("usual_gb"),
-        source=source,
-        date=date,
-    )
-    reader.done()
-    return found
 
 
 def named(text: str | None, known: Iterable[Processor]) -> Processor | None:

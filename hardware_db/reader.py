@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
 from typing import Any
 
 from hardware_db.errors import HardwareError
-from hardware_db.figures import Figure, FrozenMap, Grade, Price, PriceKind
-from hardware_db.records import frozen
+from hardware_db.figures import Cited, Figure, FrozenMap, Grade, Price, PriceKind
 from hardware_db.regex import pattern
 
-__all__ = ["Cited", "Reader", "read_cited"]
+__all__ = ["Reader", "read_cited"]
 
 _GRADES: tuple[Grade, ...] = ("A", "B", "C", "D")
 _PRICE_KINDS: tuple[PriceKind, ...] = ("launch", "list", "street", "used", "hourly")
 _DATE = pattern(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
-_CITED = pattern(r"\{([a-z0-9-]+)\}")
 _LARGEST = 1e9  # no figure of this field is larger: MiB of a rack, TFLOPS, GB/s, USD
 _LONGEST = 2000
-
-
-@frozen
-class Cited:
-    """Sources that a file refers to by a short name, and the day on which it was read."""
-
-    cites: Mapping[str, tuple[str, str | None]]
-    accessed: str | None
-
-    def resolve(self, text: str, where: str) -> tuple[str, str | None]:
-        """`text` with each {name} written out, and the date that the figure bears."""
-        dates: list[str] = []
-
-        def written_out(match: re.Match[str]) -> str:
-            if match[1] not in self.cites:
-                raise HardwareError(f"{where}: [sources] has no {match[1]!r}")
-            cite, date = self.cites[match[1]]
-            if date:
-                dates.append(date)
-            return cite
-
-        full = _CITED.sub(written_out, text)
-        return full, dates[0] if dates else self.accessed
 
 
 def read_cited(document: dict[str, Any], where: str, shared: Cited | None = None) -> Cited:

@@ -9,7 +9,7 @@ from hardware_db.accelerator import CPU_VENDOR, Accelerator
 from hardware_db.figures import Figure, Price, fill_slots
 from hardware_db.records import frozen
 
-__all__ = ["System"]
+__all__ = ["System", "intra_node"]
 
 
 @frozen
@@ -116,3 +116,20 @@ class System:
         if self.mixed:
             return sum(accelerator.total_bytes for accelerator in self.mixed)
         return self.count * self.accelerator.total_bytes
+
+
+def intra_node(accelerator: Accelerator, per_node: int) -> tuple[Figure | None, str | None]:
+    """The link between the accelerators of one node: GB/s per direction, and its name.
+
+    A bridge is bought apart and joins pairs, so nobody may count on it: PCIe then.
+    """
+    if accelerator.is_unified:
+        return None, "unified"
+    if per_node == 1:
+        return None, None
+    joined = accelerator.nvlink_kind in ("switch", "mesh")
+    if joined and per_node <= (accelerator.nvlink_domain or 0):
+        return accelerator.nvlink_gb_s, accelerator.link_name
+    if accelerator.pcie is None:
+        return accelerator.pcie_gb_s, None
+    return accelerator.pcie_gb_s, f"PCIe {accelerator.pcie}"

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from hardware_db import Accelerator, System
-from planner.engine_words import with_words
 from planner.engines import ENGINES, front_name, front_notes, get_engine
 from planner.engines.choice import FOR_QUANTIZED, PROPOSED, engines_for
 from planner.engines.yarn import tokens_of
@@ -341,6 +340,8 @@ def as_said(
         if not isinstance(given, str | list | tuple):
             raise InputError(f"words must be the flags of an engine, got {shown(given)}")
         split = words.split() if isinstance(words, str) else words
+        from planner.engine_words import with_words
+
         question = with_words(question, split, model, precision, context, kv_cache_dtype)
     if question.engine is not None:
         return question.with_(options=question.settled_options)

@@ -7,12 +7,13 @@ text, and one that was changed since is parsed anew.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
+
+from hardware_db.compiled import dumps, loads
 
 HERE = Path(__file__).parent
 FILE = HERE / "compiled.bin"
@@ -40,7 +41,7 @@ def _read(place: tuple[str, ...]) -> dict[str, Any]:
     content = read_bytes(*place)
     known = _compiled(FILE).get("/".join(place))
     if known is not None and known[0] == crc32(content):
-        found: dict[str, Any] = pickle.loads(known[1])
+        found: dict[str, Any] = loads(known[1])
         return found
     return _parsed(content)
 
@@ -65,7 +66,7 @@ def _compiled(file: Path) -> Mapping[str, tuple[int, bytes]]:
         return {}
     if not content.startswith(_FORM):  # what a former version wrote
         return {}
-    found: Mapping[str, tuple[int, bytes]] = pickle.loads(memoryview(content)[len(_FORM) :])
+    found: Mapping[str, tuple[int, bytes]] = loads(memoryview(content)[len(_FORM) :])
     return found
 
 
@@ -76,9 +77,9 @@ def write(file: Path = FILE) -> int:
         content = path.read_bytes()
         found[path.relative_to(HERE).as_posix()] = (
             crc32(content),
-            pickle.dumps(_parsed(content), protocol=5),
+            dumps(_parsed(content), protocol=5),
         )
-    return file.write_bytes(_FORM + pickle.dumps(found, protocol=5))
+    return file.write_bytes(_FORM + dumps(found, protocol=5))
 
 
 if __name__ == "__main__":

@@ -98,6 +98,32 @@ def test_a_missing_stdout_still_has_a_status(monkeypatch: pytest.MonkeyPatch) ->
     sys.stdout.close()
 
 
+LEFT_TO_THE_END = """
+import atexit
+from planner.cli import main as start
+import planner.cli.main as module
+run = module.run
+def answered(words):
+    atexit.register(print, "put away")
+    return run(words)
+module.run = answered
+start()
+"""
+
+
+@pytest.mark.parametrize(("on", "status"), [("h100", 0), ("rtx-3060", 3), ("nothing", 2)])
+def test_a_process_ends_with_the_status_of_its_answer_and_leaves_nothing(
+    on: str, status: int
+) -> None:
+    words = ["plan", "Qwen3.5-27B", "--on", on, "--engine", "vllm", "--precision", "bf16"]
+    command = [sys.executable, "-c", LEFT_TO_THE_END, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    plain = outside(*words)
+    assert (done.returncode, plain.returncode) == (status, status)
+    assert done.stdout == plain.stdout.decode() + "put away\n"
+    assert done.stderr == plain.stderr.decode()
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_every_encoding_takes_the_answer(encoding: str) -> None:
     for words in (

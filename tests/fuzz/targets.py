@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 import hardware_db
 import planner
-from hardware_db.database import load_file
+from hardware_db.building import load_file
 from planner.document import plan_document
 from planner.engines import ENGINES
 from planner.engines.commands import read_command

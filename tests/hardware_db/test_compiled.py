@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from hardware_db import compiled, database, resolve
-from hardware_db.database import Database, from_sources
+from hardware_db.building import from_sources
+from hardware_db.database import Database
 
 
 def test_the_compiled_form_is_what_the_toml_files_say(tmp_path: Path) -> None:

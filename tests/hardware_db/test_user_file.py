@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import hardware_db
 from hardware_db import HardwareError, get, last_good, resolve
-from hardware_db.database import load_file, user_file
+from hardware_db.building import load_file
+from hardware_db.database import user_file
 from hardware_db.last_good import BEFORE, LastGood
 from hardware_db.reference_text import SCHEMA
 from tests.present import accelerator_of, some

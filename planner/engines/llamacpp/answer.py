@@ -15,7 +15,7 @@ from planner.engines.llamacpp.checkpoints import (
     checkpoint_bytes,
     checkpoints_kept,
 )
-from planner.engines.llamacpp.economies import SMALL_UBATCH
+from planner.engines.llamacpp.contexts import SMALL_UBATCH
 from planner.engines.llamacpp.fit import Bare, Fitted, fit
 from planner.engines.llamacpp.machine import RPC_PORT, RPC_SERVER, Machine, Room, machine_of
 from planner.engines.llamacpp.meant import server_of

@@ -25,6 +25,9 @@ CELLS_PADDING = STEP
 MAX_SEQUENCES = 256
 """n_seq_max goes no further (LLAMA_MAX_SEQ)."""
 
+SMALL_UBATCH = 128
+"""The smaller micro-batch (-ub) that is proposed where memory is short."""
+
 _F32 = 4
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from planner.engines.economies import Economy, Knob
 from planner.engines.engine import Deployment
+from planner.engines.llamacpp.contexts import SMALL_UBATCH
 from planner.engines.llamacpp.fit import Fitted, balanced_over
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.server import Server
 
-SMALL_UBATCH = 128
 SMALL_MARGIN_MIB = 512
 
 

@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from hardware_db.records import frozen_with_cache
-from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
@@ -24,7 +23,6 @@ from planner.engines.llamacpp.refusals import refusals_of
 from planner.engines.llamacpp.releases import NEWEST, NEWEST_BUILD
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.llamacpp.terms import gpu_terms, host_terms, ranks
-from planner.engines.llamacpp.unsaid import context_unsaid
 from planner.layout import Degrees, Layout
 from planner.memo import Key, remembered
 from planner.memory.breakdown import Term
@@ -32,6 +30,7 @@ from planner.memory.placement import Placement
 from planner.units import format_gib
 
 if TYPE_CHECKING:
+    from planner.engines.columns import Columns
     from planner.engines.economies import Economy, Knob
 
 
@@ -77,6 +76,8 @@ class Llamacpp(Engine[LlamacppOptions, LlamacppAnswer]):
         """Return the workload that --fit leaves room for: it chooses the context that is not said."""
         if self.refusals(deployment):
             return deployment
+        from planner.engines.llamacpp.unsaid import context_unsaid
+
         return replace(deployment, context=context_unsaid(deployment))
 
     def launch(self, deployment: Deployment, answer: LlamacppAnswer) -> Launch:

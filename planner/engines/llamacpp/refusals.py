@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from string import digits
 from typing import TYPE_CHECKING
 
 from planner.engines.elsewhere import served_by
@@ -160,7 +159,7 @@ def _unknown_device(named: tuple[str, ...], system: System) -> str | None:
     """Say what is wrong with the names of -dev; None: each is one GPU of the machine."""
     own = 0 if system.is_cpu_only else system.accelerators_per_node
     for name in named:
-        title = name.rstrip(digits)
+        title = name.rstrip("0123456789")
         others = system.count - own if title == RPC else own
         if title not in (*BACKENDS.values(), RPC) or title == name:
             return f"-dev names {name}; llama.cpp calls a GPU CUDA0 or the like (--list-devices)"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from hardware_db import Accelerator
 from planner.bisection import last_holding
-from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, Engine, Launch, Refusal, but_machine
 from planner.engines.kinds import kind_refusals
 from planner.engines.vllm import launch as launching
@@ -28,6 +27,7 @@ from planner.memo import Key, remembered
 from planner.units import ceil_div
 
 if TYPE_CHECKING:
+    from planner.engines.columns import Columns
     from planner.engines.economies import Economy, Knob
 
 
