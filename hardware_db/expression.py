@@ -63,7 +63,7 @@ _IN_MACHINES = ("node", "machine", "server", "box", "host", "computer", "rig", "
 _MACHINE = r"(?:nodes?|machines?|servers?|box(?:es)?|hosts?|computers?|rigs?|pcs?)"
 _MACHINES = pattern(
     rf"([1-9][0-9]{{0,5}}|{'|'.join(w for w in _WORDS if ' ' not in w)})(?:\s*[x×*])?[\s-]+{_MACHINE}"
-    r"(?:[\s-]+(?:of|with|each(?:[\s-]+(?:of|with))?)|[\s-]*[:,])?[\s-]+(.+)",
+    r"(?:[\s-]+(?:of|with|each(?:[\s-]+(?:of|with))?)|[\s-]*[:,])?[\s-]+(?!(?:of|with|each)\s*$)(.+)",
     re.IGNORECASE | re.DOTALL,
 )
 _SPREAD = pattern(

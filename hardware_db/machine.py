@@ -32,7 +32,7 @@ from hardware_db.lookup import (
     unnamed_card,
 )
 from hardware_db.memory import MemoryKind
-from hardware_db.names import key
+from hardware_db.names import key, spoken
 from hardware_db.processors import named, ram_beside, sockets
 from hardware_db.row import in_a_row
 from hardware_db.system import System
@@ -364,7 +364,7 @@ def _with_memory(
         f"{one.memory_marketed_gb.value:g}" for one in alike if one.memory_marketed_gb
     )
     raise HardwareError(
-        f"{text!r}: {system.name} shares one memory of {listed} GB between CPU and GPU,"
+        f"{text!r}: {spoken(system.accelerator.name, memory=False)} shares one memory of {listed} GB between CPU and GPU,"
         f" not {ram.gib:g}"
     )
 

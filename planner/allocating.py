@@ -72,12 +72,13 @@ def check_length(context: int, native: int, whose: str, *, yarn: bool) -> None:
     Raises:
         InputError: beyond the native length without YaRN, or beyond what YaRN is described for.
     """
-    if context > native and not yarn:
+    most = max(native, LONGEST)
+    if native < context <= most and not yarn:
         raise InputError(
             f"context: {format_tokens(context)} tokens is beyond the native"
             f" {format_tokens(native)} of {whose}; ask for YaRN (--yarn) to extend it"
         )
-    if yarn and context > max(native, LONGEST):
+    if context > most:
         raise InputError(
             f"context: {format_tokens(context)} tokens is beyond"
             f" {format_tokens(LONGEST)}, the longest that YaRN is described for"

@@ -113,7 +113,7 @@ def ask_command(
         lessons=lessons(),
     )
     if told.shortens and context is None:
-        return _shortened(question, told.shortens)
+        return _shortened(question, told.own_length)
     if told.context is None and unsaid is None and context is None:
         started = policy.as_started(question.deployment())
         return question.with_(context=started.context, options=started.options)

@@ -42,6 +42,15 @@ def with_words(
     if stored != precision or told.revision is not None:
         checkpoint = load_checkpoint(model, precision=stored, revision=told.revision)
     asked = _once("context", None if context is None else question.context, told.context)
+    notes = list(question.notes)
+    if told.own_length:
+        if asked is not None:
+            raise InputError(
+                f"context is given twice: {asked:,} and {told.own_length}; leave one of them out"
+            )
+        asked = checkpoint.model.max_position_embeddings // told.slots
+        shorter = ", which it shortens itself where it does not fit" if told.shortens else ""
+        notes.append(f"{told.own_length}: the model's own length, {asked:,} tokens{shorter}")
     return question.with_(
         checkpoint=checkpoint,
         context=question.context if asked is None else asked,
@@ -52,7 +61,7 @@ def with_words(
         yarn=question.yarn or told.yarn,
         kept=told.kept,
         notes=(
-            *question.notes,
+            *notes,
             *told.unplanned,
             *told.machines_beside(question.system),
             *told.slots_beside(question.concurrency),

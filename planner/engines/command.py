@@ -30,7 +30,8 @@ class Command:
         context: tokens of the longest sequence; None for what the model itself allows.
         context_by_memory: what the program takes where no context is said, by the memory of all
             GPUs together: least bytes -> tokens, the largest first; empty where it does not ask.
-        shortens: the words that let the program shorten the model's own length to what fits.
+        own_length: the words that ask for the length that the model itself allows.
+        shortens: the program shortens that length to what fits.
         bounds: the program bounds the length of a request somehow; mlx-lm grows the cache of each
             request as it goes on.
         slots: sequences that share that length, where the engine divides it (llama.cpp).
@@ -55,7 +56,8 @@ class Command:
     precision: str | None = None
     context: int | None = None
     context_by_memory: tuple[tuple[int, int], ...] = ()
-    shortens: str = ""
+    own_length: str = ""
+    shortens: bool = False
     bounds: bool = True
     slots: int = 1
     shared: bool = False

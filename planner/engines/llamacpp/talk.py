@@ -195,6 +195,7 @@ def read_command(
         model=model,
         precision=precision,
         context=max(1, count // slots) if count else None,
+        own_length="" if cells is None or count else "-c 0",
         slots=slots,
         shared=shared,
         kv_cache_dtype=found.last("cache-type-k"),

@@ -197,9 +197,9 @@ def read_command(
         kept += ["--hf-overrides", json.dumps(overrides)]
     if (quantization := found.last("quantization")) is not None:
         kept += ["--quantization", quantization]
-    shortens = ""
+    own_length = ""
     if (context := found.last("max-model-len")) in _LONGEST:
-        shortens, context = f"--max-model-len {context}", None
+        own_length, context = f"--max-model-len {context}", None
     options = found.options | _speculation(found.document("speculative-config")) | _limits(found)
     if options.get("limit_images") == 0 and options.get("limit_videos") != 0:
         unplanned.append("--limit-mm-per-prompt: without video 0 the vision tower is still loaded")
@@ -209,7 +209,8 @@ def read_command(
         named=(model,) if model is not None else (),
         revision=found.last("revision"),
         context=None if context is None else human_integer("--max-model-len", context),
-        shortens=shortens,
+        own_length=own_length,
+        shortens=bool(own_length),
         layout=_layout(found),
         kv_cache_dtype=found.last("kv-cache-dtype"),
         options=options,
