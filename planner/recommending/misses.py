@@ -7,7 +7,9 @@ from dataclasses import replace
 from itertools import groupby, islice
 from math import ceil, inf
 
+from planner.bisection import last_holding
 from planner.planning import Outcome
+from planner.question import question_of
 from planner.recommending.answer import Miss
 from planner.recommending.candidate import size_of
 from planner.recommending.choice import A_FEW, CLEARLY, Choice
@@ -257,10 +259,43 @@ def _better_for_fewer(search: Search, pick: Choice, choices: list[Choice]) -> It
         held = [c for c in own if _serves(search, c, enough) and not c.is_below(wanted.wish)]
         held.sort(key=lambda choice: (choice.in_ram, int(choice.word), -choice.users))
         for choice in held:
-            chosen = _most_held(wanted, choice)
+            chosen = _most_safe(wanted, choice, enough)
             if chosen is not None and not any(chosen.holding(wanted.wish)):
                 yield Miss(change=_serve_fewer(wanted, chosen) + ", the others wait", choice=chosen)
                 return
+
+
+def _most_safe(wanted: Wanted, choice: Choice, least: int) -> Choice | None:
+    """What is chosen of a candidate's model for as many users as it holds with estimates to spare.
+
+    As many as it just holds would be tight always.
+
+    Args:
+        wanted: the question.
+        choice: the candidate.
+        least: the fewest users that are offered.
+    """
+    most = min(choice.users, wanted.concurrency - 1)
+    safe = _safe_users(choice, least, most)
+    if safe is None:
+        return None
+    named = replace(wanted, base=choice.entry.base)
+    return _farthest(
+        lambda users: replace(named, concurrency=users),
+        safe,
+        lambda found: _safe_users(found, safe, min(found.users, wanted.concurrency - 1)) or safe,
+    )
+
+
+def _safe_users(choice: Choice, least: int, most: int) -> int | None:
+    """Return the most users that a candidate holds whatever its estimates' bands say; None: not `least`."""
+    asked = question_of(choice.plan)
+    return last_holding(
+        lambda users: asked.plan(concurrency=users).outcome is Outcome.FITS,
+        least,
+        most,
+        guess=most,
+    )
 
 
 def _serves(search: Search, choice: Choice, users: int) -> bool:

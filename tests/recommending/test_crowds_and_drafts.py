@@ -32,6 +32,17 @@ def answer(
     return planner.recommend(model, on=on, concurrency=users, context=context)
 
 
+@pytest.mark.parametrize(("on", "users"), [("6x rtx-4060", 62), ("5x rtx-4060", 19)])
+def test_the_better_model_for_fewer_is_held_with_estimates_to_spare(on: str, users: int) -> None:
+    """As many as it just holds are tight, always: no better model was offered at all."""
+    found = answer(on, users=users)
+    pick = some(found.pick)
+    fewer = next(miss.choice for miss in found.misses if "the others wait" in miss.change)
+    assert fewer.plan.outcome is Outcome.FITS
+    assert fewer.tier < pick.tier
+    assert users / 4 <= fewer.plan.deployment.concurrency < users
+
+
 def test_a_crowd_gets_the_server_for_many_with_the_settings_that_hold_it() -> None:
     """llama.cpp with 64 slots came before vLLM, whose defaults alone do not hold so many."""
     found = answer("h100", users=64, context="16k")
