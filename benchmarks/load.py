@@ -194,6 +194,7 @@ def _hour(address: str, given: argparse.Namespace) -> dict[str, Any]:
     return {
         "asked": f"{tally.asked:,} of the {wanted:,} that {given.sessions} visitors ask in an hour",
         "each": times(tally.opened + tally.changed),
+        "slowest changes": slowest(tally),
         "processor time": processor_time(tally),
         "memory": memory(tally),
         "growth": _grown(tally),
@@ -261,7 +262,7 @@ def _turn(visitor: Visitor, dice: random.Random, tally: Tally) -> bool:
 def _look(visitor: Visitor, what: str, tally: Tally) -> None:
     """Count what the page did not answer."""
     tally.errors += [
-        f"{what}: {line}"[:200]
+        f"{what}: {line}"[:200] + f" ({visitor.page or 'run'}: {visitor.question})"
         for line in visitor.texts.values()
         if any(words in line for words in NOT_ANSWERED)
     ]
