@@ -44,10 +44,7 @@ def with_words(
     asked = _once("context", None if context is None else question.context, told.context)
     notes = list(question.notes)
     if told.own_length:
-        if asked is not None:
-            raise InputError(
-                f"context is given twice: {asked:,} and {told.own_length}; leave one of them out"
-            )
+        _once("context", asked, told.own_length)
         asked = checkpoint.model.max_position_embeddings // told.slots
         shorter = ", which it shortens itself where it does not fit" if told.shortens else ""
         notes.append(f"{told.own_length}: the model's own length, {asked:,} tokens{shorter}")

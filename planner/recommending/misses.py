@@ -111,11 +111,25 @@ def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
 
 def _most_held(wanted: Wanted, choice: Choice) -> Choice | None:
     """What is chosen of a candidate's model for as many users as it holds, fewer than were asked."""
+    return _for_most(wanted, choice, lambda found, most: min(found.users, most))
+
+
+def _for_most(wanted: Wanted, choice: Choice, users: Callable[[Choice, int], int]) -> Choice | None:
+    """What is chosen of a candidate's model for the most users, fewer than were asked.
+
+    Args:
+        wanted: the question.
+        choice: the candidate.
+        users: how many a candidate is offered for, at most so many; 0 for none.
+    """
     named, most = replace(wanted, base=choice.entry.base), wanted.concurrency - 1
+    number = users(choice, most)
+    if not number:
+        return None
     return _farthest(
-        lambda users: replace(named, concurrency=users),
-        min(choice.users, most),
-        lambda found: min(found.users, most),
+        lambda several: replace(named, concurrency=several),
+        number,
+        lambda found: users(found, most),
     )
 
 
@@ -268,34 +282,21 @@ def _better_for_fewer(search: Search, pick: Choice, choices: list[Choice]) -> It
 def _most_safe(wanted: Wanted, choice: Choice, least: int) -> Choice | None:
     """What is chosen of a candidate's model for as many users as it holds with estimates to spare.
 
-    As many as it just holds would be tight always.
-
-    Args:
-        wanted: the question.
-        choice: the candidate.
-        least: the fewest users that are offered.
+    As many as it just holds would be tight always. Fewer than `least` are not offered.
     """
-    most = min(choice.users, wanted.concurrency - 1)
-    safe = _safe_users(choice, least, most)
-    if safe is None:
-        return None
-    named = replace(wanted, base=choice.entry.base)
-    return _farthest(
-        lambda users: replace(named, concurrency=users),
-        safe,
-        lambda found: _safe_users(found, safe, min(found.users, wanted.concurrency - 1)) or safe,
-    )
+    return _for_most(wanted, choice, lambda found, most: _safe_users(found, least, most))
 
 
-def _safe_users(choice: Choice, least: int, most: int) -> int | None:
-    """Return the most users that a candidate holds whatever its estimates' bands say; None: not `least`."""
-    asked = question_of(choice.plan)
-    return last_holding(
+def _safe_users(choice: Choice, least: int, most: int) -> int:
+    """Return the most users that a candidate holds whatever its estimates' bands say; 0: not `least`."""
+    asked, held = question_of(choice.plan), min(choice.users, most)
+    safe = last_holding(
         lambda users: asked.plan(concurrency=users).outcome is Outcome.FITS,
         least,
-        most,
-        guess=most,
+        held,
+        guess=held,
     )
+    return safe or 0
 
 
 def _serves(search: Search, choice: Choice, users: int) -> bool:
