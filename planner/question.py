@@ -25,7 +25,7 @@ from planner.layout import Layout, layouts_of
 from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan, plan_deployment
-from planner.ranking import Objective, best, cannot_win, idles, in_order
+from planner.ranking import Objective, best, cannot_win, idles, in_order, place_of
 from planner.units import check_count, counted
 
 DEFAULT_CONTEXT = 32_768
@@ -272,7 +272,8 @@ class Question:
         """Return the plan of the best layout, with `changes` of the question's fields.
 
         Layouts that are sure not to hold the workload, and those that leave replicas without work,
-        are planned only where they may come first.
+        are planned only where they may come first. Where none holds it, what is missing is said of
+        all machines; of fewer, where those alone start.
 
         Raises:
             InputError: a value that makes no sense, whatever the memory.
@@ -282,7 +283,20 @@ class Question:
             found = asked._best_that_holds()
             if found is not None:
                 return found
-        return best(tuple(map(asked._plan_of, asked._deployments())), asked.objective)
+        return asked._nearest()
+
+    def _nearest(self) -> Plan:
+        """Return the plan of the best layout where none holds the workload, or there is but one."""
+        layouts = self.layouts()
+        most = max(layout.accelerators for layout in layouts)
+        spares = not self.settled_engine.degrees.idle
+        whole = [one for one in layouts if one.accelerators == most or not spares]
+        parts = [one for one in layouts if one not in whole]
+        found = best(tuple(map(self._plan_of, self._deployed(whole))), self.objective)
+        if not parts or found.outcome is Outcome.HOLDS_FEWER:
+            return found
+        other = best(tuple(map(self._plan_of, self._deployed(parts))), self.objective)
+        return other if place_of(other.outcome) < place_of(found.outcome) else found
 
     def plan_that_fits(self) -> Plan | None:
         """Return `plan` where some layout holds the workload; None, as cheaply as `fits`, where none does.

@@ -162,6 +162,13 @@ def rate(
     )
 
 
+def _held(plan: Plan) -> int:
+    """Return the requests that are held at once; none of what does not start."""
+    if plan.allocation is None or plan.outcome is Outcome.DOES_NOT_FIT:
+        return 0
+    return plan.allocation.sequences
+
+
 def _score(
     plan: Plan,
     speed: Speed,
@@ -169,7 +176,7 @@ def _score(
     offer: PriceOption | None,
 ) -> float:
     if objective == "memory" or not plan.fits:
-        return float(plan.capacity.sequences if plan.capacity else 0)
+        return float(_held(plan))
     if not isinstance(speed, SpeedEstimate):
         return 0.0
     if objective == "latency":

@@ -157,7 +157,7 @@ def _estimate(
         return None
     resident = asked.concurrency
     if not plan.fits:
-        resident = min(resident, plan.allocation.capacity.sequences)
+        resident = min(resident, plan.allocation.sequences)
     if not resident:
         return None
     if output_tokens is None:

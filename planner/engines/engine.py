@@ -133,9 +133,8 @@ class Allocation:
 
     Each engine answers with a class of its own that adds its figures (pools, buffers, budgets) as
     typed fields; its launch command, log and report read those. What all engines share is here.
-    An engine that finds capacity, warnings and what is missing on the way has them as fields
-    (`FullAllocation`); one to which they cost more than the answer itself works them out when they
-    are asked for.
+    What an engine finds on the way are fields (`FullAllocation`); what would cost more than the
+    answer itself is worked out when it is asked for.
 
     Attributes:
         ranks: accelerators (and the host where it matters), tightest first. Their terms include
@@ -187,9 +186,14 @@ class Allocation:
         """What a user can act on, one sentence each."""
         return ()
 
+    @property
+    def sequences(self) -> int:
+        """Likewise, how many sequences fit at the asked context at once."""
+        return self.capacity.sequences
+
     def holds(self, sequences: int) -> bool:
         """Say whether so many sequences are held at the asked context."""
-        return self.capacity.sequences >= sequences
+        return self.sequences >= sequences
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the engine resolves it, defaults included, as plain data."""
@@ -205,10 +209,7 @@ class FullAllocation(Allocation):
     """An answer that was found together with its capacity, its warnings and what is missing.
 
     Attributes:
-        shortfall: bytes missing on the tightest rank to start and serve one sequence; zero if it
-            starts.
-        capacity: how far the memory goes.
-        warnings: what a user can act on, one sentence each.
+        shortfall, capacity, warnings: as in `Allocation`.
     """
 
     shortfall: int = field()
@@ -231,8 +232,7 @@ class Launch:
         notes: what to do before or beside it.
         model: the words of `argv` that name the model.
         with_model: words that are there only where the model is named in this way.
-        program: what is typed in a program that runs the engine inside, where that was named; it
-            comes first.
+        program: the words of a program that runs the engine inside, where named; they come first.
     """
 
     argv: tuple[str, ...]

@@ -170,9 +170,9 @@ def _read_from_files(base: str) -> float:
 
 
 def _room(system: System, *, offload: bool) -> int:
-    """Bytes that can hold weights at most."""
+    """Bytes that can hold weights at most: of several machines the RAM of the first alone takes some."""
     host = system.host_memory if offload else None
-    return system.total_bytes + (host or 0) * system.nodes
+    return system.total_bytes + (host or 0)
 
 
 def _by_class(

@@ -118,6 +118,11 @@ class Choice:
         return self.speed.per_user.value if isinstance(self.speed, SpeedEstimate) else None
 
     @property
+    def quickness(self) -> float:
+        """The same as far as it is compared: of what does not hold the workload it is that of fewer users."""
+        return self.per_user or 0.0 if self.plan.fits else 0.0
+
+    @property
     def word(self) -> Word:
         """Class of quality: the weights' or the KV cache's, whichever loses more."""
         return max(self.loss.word, self._word_of_cache)
@@ -144,7 +149,7 @@ class Choice:
     @property
     def users(self) -> int:
         """Requests of the asked context that are held at once."""
-        return self.plan.capacity.sequences if self.plan.capacity else 0
+        return self.plan.allocation.sequences if self.plan.allocation is not None else 0
 
     @property
     def in_ram(self) -> bool:
@@ -203,10 +208,7 @@ class Choice:
         return (self.needs_ram is not None, held, not self.is_above_floor)
 
     def _too_slow(self, wish: Wish) -> float:
-        """Return how often the speed must double to reach the least speed; 0 where it does.
-
-        What does not hold the workload is not compared by speed: it would be that of fewer users.
-        """
+        """Return how often the speed must double to reach the least speed; 0 where it does."""
         if not self.plan.fits:
             return 0.0
         if self.per_user is None:
@@ -268,7 +270,7 @@ class Choice:
             fast = wish.best == "speed"
             gain = 0.0
             if self.plan.fits:
-                gain = to_two_digits(self.per_user or 0.0) if fast else self.longest
+                gain = to_two_digits(self.quickness) if fast else self.longest
             first = (math.ceil(slow), self.is_tight, -gain, *loss)
         return (
             *self._sound,
@@ -298,7 +300,7 @@ class Choice:
 
     def gain(self, wish: Wish) -> float:
         """Return what comes first of what is wished: how far it reaches, else how fast it is."""
-        return self.longest if wish.best == "context" else self.per_user or 0.0
+        return self.longest if wish.best == "context" else self.quickness
 
     def outdoes(self, other: Choice, wish: Wish) -> bool:
         """Say whether it is so much faster, or reaches so much further, that `other` gives way.

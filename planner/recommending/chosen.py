@@ -174,7 +174,7 @@ def _lead(choice: Choice, others: list[Choice]) -> int:
 
 
 def _newest_first(choice: Choice) -> tuple[object, ...]:
-    return -choice.released, int(choice.word), -(choice.per_user or 0.0), choice.entry.name
+    return -choice.released, int(choice.word), -choice.quickness, choice.entry.name
 
 
 def _newest(models: list[list[Choice]]) -> Iterator[list[Choice]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import hardware_db
 import planner
-from hardware_db import left_by_system, with_system
+from hardware_db import Figure, left_by_system, with_system
+from planner.engines.llamacpp.answer import LlamacppAnswer
+from planner.engines.llamacpp.fit import fit, fits
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.memory.breakdown import HOST_RANK, Rank
 from planner.planning import Outcome, Plan
@@ -182,3 +187,36 @@ def test_what_is_held_as_asked_says_nothing_of_a_part() -> None:
     assert "what follows" not in plan_text(found)
     none = plan("Qwen3.5-122B-A10B", "rtx-4060, 16GB", 4, 32_768)
     assert "what follows" not in plan_text(none)
+
+
+@few
+@given(
+    model=st.sampled_from(("Qwen3.5-9B", "Qwen3.5-27B", "Qwen3.5-35B-A3B")),
+    on=st.sampled_from(("rtx-3060-12", "2x rtx-3090", "2 nodes of 1x l4")),
+    ram=st.sampled_from((8, 24, 48, 96)),
+    users=st.sampled_from((2, 9, 41)),
+    context=st.sampled_from((4_096, 100_000)),
+    fewer=st.integers(1, 40),
+)
+def test_whether_a_placement_fits_is_told_as_its_search_finds(
+    model: str, on: str, ram: int, users: int, context: int, fewer: int
+) -> None:
+    known = Figure(value=ram, source="test", grade="D")
+    system = replace(hardware_db.resolve(on), host_memory_gib=known)
+    found = planner.plan(
+        model, on=system, precision="q4_k_m", engine="llamacpp", concurrency=users, context=context
+    ).allocation
+    assert isinstance(found, LlamacppAnswer)
+    server = replace(found.server, slots=min(fewer, users))
+    assert fits(server, found.room, found.usage.computing) == fit(server, found.room).fits
+
+
+@pytest.mark.parametrize("users", [1, 250, 256])
+def test_more_slots_may_take_less_and_are_found_whatever_was_asked(users: int) -> None:
+    # a micro-batch of 512 tokens is 3 of each of 252 slots, 756, and 2 of each of 256
+    asked = {"precision": "q8_0", "options": {"kv_unified": True}}
+    found = plan("Qwen3.5-4B", "m4-max-128gb", users, 10_241, **asked)
+    assert held(plan("Qwen3.5-4B", "m4-max-128gb", 252, 10_241, **asked)) == 251
+    assert found.fits
+    assert found.capacity is not None
+    assert found.capacity.sequences == 256

@@ -90,12 +90,23 @@ def test_other_caches_keep_what_was_measured_of_them() -> None:
 
 
 def test_over_several_machines_what_is_made_for_them_comes_first() -> None:
-    """RPC with a noticeable loss came before int4 over two machines that is 1.4 times as fast."""
-    found = answer("2x dgx spark", "Qwen3.5-397B-A17B")
+    """RPC came before what is made for several machines and holds as safely."""
+    found = answer("2x dgx spark", "Qwen3.5-122B-A10B")
     pick = some(found.pick)
     assert pick.plan.engine in FOR_MANY
+    assert any(other.plan.engine not in FOR_MANY for other in found.front)
+
+
+def test_over_several_machines_what_fits_safely_comes_before_what_may_not() -> None:
+    """Of what lacked memory on one of two machines, files were sought that one holds, and lose more."""
+    found = answer("2x dgx spark", "Qwen3.5-397B-A17B")
+    pick = some(found.pick)
+    assert pick.is_joined
+    assert pick.plan.outcome is Outcome.FITS
     assert pick.word < Word.NOTICEABLE
-    assert any(other.is_joined for other in found.front)
+    faster = next(other for other in found.front if other.plan.engine in FOR_MANY)
+    assert faster.entry.base == pick.entry.base
+    assert faster.plan.outcome is Outcome.TIGHT
 
 
 def test_so_many_as_are_enough_are_named_with_every_command() -> None:

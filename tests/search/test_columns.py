@@ -205,3 +205,18 @@ def test_arithmetic_is_the_same_for_a_number_and_a_column() -> None:
     assert larger(column, 5).tolist() == [larger(n, 5) for n in numbers]
     assert whole(column * 1.5).tolist() == [whole(n * 1.5) for n in numbers]
     assert choose(column > 4, 1, 0).tolist() == [choose(int(n) > 4, 1, 0) for n in column]
+
+
+def test_the_most_slots_are_the_last_that_hold_not_how_many_numbers_do() -> None:
+    asked: dict[str, Any] = {
+        "models": "Qwen3.5-4B",
+        "on": "m4-max-128gb",
+        "precisions": "q8_0",
+        "contexts": [10_241],
+        "concurrencies": [1, 250, 252, 256],
+        "layouts": Layout(),
+        "options": {"kv_unified": True},
+    }
+    found, one_by_one = frames("llamacpp", **asked)
+    pd.testing.assert_frame_equal(found, one_by_one)
+    assert list(found["sequences"]) == [256, 256, 251, 256]

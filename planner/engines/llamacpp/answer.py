@@ -80,6 +80,11 @@ class LlamacppAnswer(Allocation):
     def _slots(self) -> tuple[int, str]:
         return slots_of(self.server, self.fitted, self.room, self.bare)
 
+    @property
+    def sequences(self) -> int:
+        """Slots that fit at the asked context."""
+        return self._slots[0]
+
     @cached_property
     def longest_context(self) -> int:
         """Tokens of the longest single request under the placement of the command."""
@@ -122,7 +127,7 @@ class LlamacppAnswer(Allocation):
         if sequences > slots:
             return super().holds(sequences)
         without = self.bare is not None and self.bare.fits(sequences)
-        return without or fits_anew(self.server, self.room, sequences)
+        return without or fits_anew(self.server, self.fitted, self.room, sequences)
 
     def settings(self) -> dict[str, Any]:
         """Return every option as the server resolves it."""

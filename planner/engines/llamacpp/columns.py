@@ -61,7 +61,11 @@ def columns_of(deployment: Deployment, contexts: Any, concurrencies: Any) -> Col
     fits = cells <= limits[slots - 1]
     if given is None:
         lengths, places = np.unique(cells, return_inverse=True)
-        sequences = (lengths[:, None] <= limits[None, :]).sum(axis=1)[places]
+        numbers: Any = np.arange(1, MAX_SEQUENCES + 1)
+        # the last of these numbers that holds, up to each: not all smaller ones need hold
+        held = np.where(lengths[:, None] <= limits[None, :], numbers[None, :], 0)
+        last = np.maximum.accumulate(held, axis=1)
+        sequences = last[places, choose(fits, MAX_SEQUENCES, slots) - 1]
         limited_by = choose(sequences == MAX_SEQUENCES, "slots (LLAMA_MAX_SEQ)", BY_MEMORY)
     else:
         sequences, limited_by = choose(fits, given, 0), "slots (-np)"
@@ -91,7 +95,7 @@ def _longest(deployment: Deployment) -> int:
 def _limits(deployment: Deployment) -> Any:
     """Return the most cells per slot that hold, for every number of slots up to the most.
 
-    Precondition, as everywhere: more of it takes no less.
+    Precondition: a longer context takes no less.
     """
     one, options = server_of(deployment, slots=1), deployment.options
     room, placement = (

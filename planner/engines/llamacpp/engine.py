@@ -12,7 +12,7 @@ from planner.engines.engine import Deployment, Engine, Launch, Refusal
 from planner.engines.kinds import kind_refusals
 from planner.engines.llamacpp.answer import LlamacppAnswer, notes_of, placement_of
 from planner.engines.llamacpp.checkpoints import curbed, growing, ram_of
-from planner.engines.llamacpp.fit import Bare, Fitted, fit
+from planner.engines.llamacpp.fit import Bare, Fitted, fit, fits
 from planner.engines.llamacpp.holding import may_fit
 from planner.engines.llamacpp.launch import launch_of, log_lines
 from planner.engines.llamacpp.machine import Machine, Room, machine_of
@@ -151,6 +151,8 @@ class _Settled:
         if self.fitted.fits or self.alone is self.server:
             return max(0, -self.fitted.slack)
         if self.bare is not None and self.bare.fits(1):
+            return 0
+        if fits(self.alone, self.room, self.fitted.usage.computing):
             return 0
         return max(0, -_fitted(self.alone, self.room).slack)
 

@@ -10,17 +10,19 @@ Source: llama.cpp 0c1e570 common/fit.cpp (order, margin, dry run); src/llama-mod
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hardware_db.records import frozen
 from planner.bisection import last_holding
 from planner.engines.llamacpp.holding import (
+    filling,
     layer_bytes,
     may_fit,
     may_hold,
     most_moved,
     offload_after,
+    offloaded,
     spread,
 )
 from planner.engines.llamacpp.machine import Room
@@ -92,6 +94,31 @@ def fit(server: Server, room: Room) -> Fitted:
     return max((*tried, found), key=lambda attempt: attempt.slack)
 
 
+def fits(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
+    """Say whether `fit` finds a placement that fits; that it does often takes one graph.
+
+    Where all of it has no room on the GPUs, the offload that fills RAM is tried first.
+
+    Args:
+        server: the server.
+        room: what may be used.
+        computing: bytes that it is thought to compute in, as in `may_fit`.
+    """
+    full = server.placement()
+    if (
+        server.options.places_by_hand
+        or not server.devices
+        or may_hold(server, room, full, server.held(full), computing[: server.devices])
+    ):
+        return fit(server, room).fits
+    moved = filling(server, room, computing)
+    if moved:
+        n_cpu_moe, n_gpu_layers = offload_after(server, moved)
+        if balanced_over(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers).fits:
+            return True
+    return fit(server, room).fits
+
+
 def _closest(server: Server, room: Room, whole: Fitted) -> Fitted:
     """Return the offload that fills the GPUs and leaves the rest to RAM, which cannot hold it.
 
@@ -100,8 +127,7 @@ def _closest(server: Server, room: Room, whole: Fitted) -> Fitted:
     computing, most = whole.usage.computing[:-1], most_moved(server)
 
     def holds(kept: int) -> bool:
-        n_cpu_moe, n_gpu_layers = offload_after(server, most - kept)
-        placement = server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
+        placement = offloaded(server, most - kept)
         return may_hold(server, room, placement, server.held(placement), computing)
 
     n_cpu_moe, n_gpu_layers = offload_after(server, most - (last_holding(holds, 0, most) or 0))

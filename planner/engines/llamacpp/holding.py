@@ -43,24 +43,37 @@ def may_fit(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
     """
     if server.options.places_by_hand or not server.devices:
         return True
-    moved, host = 0, room.host
-
-    def offloaded(moved: int) -> Placement:
-        n_cpu_moe, n_gpu_layers = offload_after(server, moved)
-        return server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
-
-    if host is not None and not room.shared:
-        left = host - sum(computing[server.devices :])
-        most = last_holding(
-            lambda moved: server.held(offloaded(moved)).total(server.devices) <= left,
-            0,
-            most_moved(server),
-        )
-        if most is None:
-            return False
-        moved = most
-    placement = offloaded(moved)
+    moved = filling(server, room, computing)
+    if moved is None:
+        return False
+    placement = offloaded(server, moved)
     return may_hold(server, room, placement, server.held(placement), computing[: server.devices])
+
+
+def offloaded(server: Server, moved: int) -> Placement:
+    """Return the placement after so many steps into RAM, plain."""
+    n_cpu_moe, n_gpu_layers = offload_after(server, moved)
+    return server.placement(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe)
+
+
+def filling(server: Server, room: Room, computing: Sequence[int]) -> int | None:
+    """Return how many steps fill RAM; None if it does not even hold what is always there.
+
+    None goes there where that is not known to have room.
+
+    Args:
+        server: the server.
+        room: what may be used.
+        computing: as in `may_fit`.
+    """
+    if room.host is None or room.shared:
+        return 0
+    left = room.host - sum(computing[server.devices :])
+    return last_holding(
+        lambda moved: server.held(offloaded(server, moved)).total(server.devices) <= left,
+        0,
+        most_moved(server),
+    )
 
 
 def may_hold(

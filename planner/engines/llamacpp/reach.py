@@ -8,11 +8,12 @@ from dataclasses import replace
 from planner.bisection import last_holding
 from planner.engines.engine import Deployment
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES
-from planner.engines.llamacpp.fit import Bare, Fitted, fit
+from planner.engines.llamacpp.fit import Bare, Fitted, fit, fits
 from planner.engines.llamacpp.holding import may_fit
 from planner.engines.llamacpp.machine import Room
 from planner.engines.llamacpp.server import Server, Usage
 from planner.engines.yarn import LONGEST
+from planner.units import ceil_div
 
 BY_MEMORY = "KV cache and state"
 """What stops more slots where memory does."""
@@ -38,6 +39,7 @@ def slots_of(
         room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
     )
     slots = server.slots + reach.most(MAX_SEQUENCES - server.slots)
+    slots = _leaner(server, slots, MAX_SEQUENCES, lambda more: reach.holds(more - server.slots))
     if slots == MAX_SEQUENCES:
         return slots, "slots (LLAMA_MAX_SEQ)"
     movable = not room.shared and (room.host is not None or options.ram_unsaid)
@@ -61,18 +63,46 @@ def _fewer(server: Server, fitted: Fitted, room: Room, bare: Bare | None) -> int
     guess = last_holding(
         lambda slots: may_fit(replace(server, slots=slots), room, computing), least + 1, most
     )
-    found = last_holding(
-        lambda slots: fits_anew(server, room, slots),
-        least + 1,
-        most,
-        guess=guess,
-    )
-    return found or least
+
+    def holds(slots: int) -> bool:
+        return fits_anew(server, fitted, room, slots)
+
+    found = last_holding(holds, least + 1, most, guess=guess)
+    return _leaner(server, found or least, most, holds) or least
 
 
-def fits_anew(server: Server, room: Room, slots: int) -> bool:
-    """Say whether so many slots fit under a placement of their own."""
-    return fit(replace(server, slots=slots), room).fits
+def _leaner(server: Server, found: int, most: int, holds: Callable[[int], bool]) -> int:
+    """Return the most slots that hold, given the most of those that take more each.
+
+    A micro-batch is made up to as many tokens of each sequence, so that some numbers of slots compute
+    in less than smaller ones: 256 slots in 2 tokens of each, 255 in 3.
+
+    Args:
+        server: the server.
+        found: so many hold, and one more does not.
+        most: the most that count.
+        holds: whether so many do.
+    """
+    tokens = min(server.options.batch_size, server.options.ubatch_size)
+    each = [ceil_div(tokens, slots) for slots in range(max(found, 1), most + 1)]
+    starts = [found + at for at in range(1, len(each)) if each[at] < each[at - 1]]
+    ends = [*(start - 1 for start in starts[1:]), most]
+    for start, end in zip(reversed(starts), reversed(ends), strict=False):
+        if holds(start):
+            return last_holding(holds, start, end) or start
+    return found
+
+
+def fits_anew(server: Server, fitted: Fitted, room: Room, slots: int) -> bool:
+    """Say whether so many slots fit under a placement of their own.
+
+    Args:
+        server: the server, with the asked slots.
+        fitted: what was found for those.
+        room: what may be used.
+        slots: their number.
+    """
+    return fits(replace(server, slots=slots), room, fitted.usage.computing)
 
 
 def longest_of(deployment: Deployment, server: Server, fitted: Fitted, room: Room) -> int:
@@ -96,11 +126,17 @@ def longest_of(deployment: Deployment, server: Server, fitted: Fitted, room: Roo
     return CELLS_PADDING * max(1, reach.most(most // CELLS_PADDING))
 
 
+def _batched(server: Server) -> int:
+    """Return the tokens of the micro-batch that compute buffers are reserved for."""
+    return server.trunk.batch(server.model).n_tokens
+
+
 class _Reach:
     """How far a number can go under a placement: slots, or tokens in steps.
 
-    Precondition: a server with more of it takes no less, compute buffers included. So a number is
-    refuted without a graph where its caches and the compute buffers of a smaller one are too much.
+    Precondition: a server with more of it, and no smaller a micro-batch, takes no less, compute
+    buffers included. So a number is refuted without a graph where its caches and the compute buffers
+    of a smaller one are too much.
 
     Args:
         room: what may be used.
@@ -128,11 +164,14 @@ class _Reach:
         if number not in self._spare:
             server = self._server(number)
             held = server.held(self._placement)
-            if self._largest <= number:
+            atleast = held
+            if self._largest <= number and _batched(server) >= _batched(
+                self._server(self._largest)
+            ):
                 compute, drafting = self._usage.compute, self._usage.draft_compute
                 atleast = replace(held, compute=compute, draft_compute=drafting)
-                if not self._room.holds(atleast):
-                    return False
+            if not self._room.holds(atleast):
+                return False
             usage = server.usage(self._placement, dry_run=True)
             self._spare[number] = self._room.slack(usage)
             if number > self._largest and self._spare[number] >= 0:
