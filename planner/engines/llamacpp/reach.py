@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 
 from planner.bisection import last_holding
 from planner.engines.engine import Deployment
@@ -39,7 +40,13 @@ def slots_of(
         room, fitted, lambda more: replace(server, slots=server.slots + more), fitted.usage
     )
     slots = server.slots + reach.most(MAX_SEQUENCES - server.slots)
-    slots = _leaner(server, slots, MAX_SEQUENCES, lambda more: reach.holds(more - server.slots))
+    slots = _leaner(
+        server,
+        slots,
+        MAX_SEQUENCES,
+        may=lambda more: reach.may_hold(more - server.slots),
+        holds=lambda more: reach.holds(more - server.slots),
+    )
     if slots == MAX_SEQUENCES:
         return slots, "slots (LLAMA_MAX_SEQ)"
     movable = not room.shared and (room.host is not None or options.ram_unsaid)
@@ -60,18 +67,32 @@ def _fewer(server: Server, fitted: Fitted, room: Room, bare: Bare | None) -> int
     least = (last_holding(bare.fits, 1, most) if bare is not None else None) or 0
     if least >= most:
         return least
-    guess = last_holding(
-        lambda slots: may_fit(replace(server, slots=slots), room, computing), least + 1, most
-    )
+
+    def may(slots: int) -> bool:
+        return may_fit(replace(server, slots=slots), room, computing)
 
     def holds(slots: int) -> bool:
         return fits_anew(server, fitted, room, slots)
 
+    guess = last_holding(may, least + 1, most)
     found = last_holding(holds, least + 1, most, guess=guess)
-    return _leaner(server, found or least, most, holds) or least
+    return _leaner(
+        server,
+        found or least,
+        most,
+        may=lambda slots: may_fit(replace(server, slots=slots), room),
+        holds=holds,
+    )
 
 
-def _leaner(server: Server, found: int, most: int, holds: Callable[[int], bool]) -> int:
+def _leaner(
+    server: Server,
+    found: int,
+    most: int,
+    *,
+    may: Callable[[int], bool],
+    holds: Callable[[int], bool],
+) -> int:
     """Return the most slots that hold, given the most of those that take more each.
 
     A micro-batch is made up to as many tokens of each sequence, so that some numbers of slots compute
@@ -81,13 +102,15 @@ def _leaner(server: Server, found: int, most: int, holds: Callable[[int], bool])
         server: the server.
         found: so many hold, and one more does not.
         most: the most that count.
+        may: whether so many may hold: cheaper, and no for all more where it is no for one.
         holds: whether so many do.
     """
     tokens = min(server.options.batch_size, server.options.ubatch_size)
     each = [ceil_div(tokens, slots) for slots in range(max(found, 1), most + 1)]
-    starts = [found + at for at in range(1, len(each)) if each[at] < each[at - 1]]
+    starts = [max(found, 1) + at for at in range(1, len(each)) if each[at] < each[at - 1]]
     ends = [*(start - 1 for start in starts[1:]), most]
-    for start, end in zip(reversed(starts), reversed(ends), strict=False):
+    likely = takewhile(lambda one: may(one[0]), zip(starts, ends, strict=False))
+    for start, end in reversed(list(likely)):
         if holds(start):
             return last_holding(holds, start, end) or start
     return found
@@ -158,6 +181,10 @@ class _Reach:
         self._room, self._placement, self._server, self._step = room, fitted.placement, server, step
         self._largest, self._usage = 0, usage
         self._spare: dict[int, int] = {0: room.slack(usage)}
+
+    def may_hold(self, number: int) -> bool:
+        """Say whether the room holds what the server with `number` of it takes beside what it computes in."""
+        return self._room.holds(self._server(number).held(self._placement))
 
     def holds(self, number: int) -> bool:
         """Say whether the room holds the server with `number` of it."""
