@@ -9,14 +9,16 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CompiledData(BuildHookInterface[Any]):
-    """Put `compiled.bin` of the hardware database and of the planner beside the TOML files."""
+    """Put `compiled.bin` of the hardware database and of the planner, and `ready.bin`, beside their sources."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write the files and say that they belong to the package, although git ignores them."""
         sys.path.insert(0, self.root)
         from hardware_db import compiled
         from planner import shipped
+        from planner.engines.llamacpp import ready
 
-        compiled.write()
-        shipped.write()
-        build_data["artifacts"] += ["/hardware_db/data/compiled.bin", "/planner/compiled.bin"]
+        for written in (compiled, shipped, ready):
+            written.write()
+            file = written.FILE.relative_to(self.root).as_posix()
+            build_data["artifacts"].append(f"/{file}")

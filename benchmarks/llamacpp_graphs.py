@@ -20,14 +20,10 @@ from dataclasses import replace
 from typing import Any
 
 from planner.asking import ask
-from planner.engines.llamacpp.buffers import (
-    ComputeBuffers,
-    asked_of_graph,
-    compute_buffers,
-    whole_graph,
-)
+from planner.engines.llamacpp.compute import ComputeBuffers, compute_buffers
 from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.ggml.structures import structure_of
+from planner.engines.llamacpp.graphs import asked_of_graph, whole_graph
 from planner.engines.llamacpp.placement import Override, Placement, experts_on_host
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.model.catalog import find

@@ -17,6 +17,7 @@ from benchmarks import headers
 from benchmarks.performance_page import Figure
 from hardware_db import compiled
 from planner import shipped
+from planner.engines.llamacpp import ready
 
 ROOT = Path(__file__).parent.parent
 RUNS = 12
@@ -156,8 +157,8 @@ def of_peers(folder: Path, hub: str) -> dict[str, Sequence[str]]:
 
 def start_up(peers: Path) -> Iterator[Figure]:
     """Yield what starts take, in bare Pythons; data are compiled first, as a build does."""
-    compiled.write()
-    shipped.write()
+    for written in (compiled, shipped, ready):
+        written.write()
     python = [sys.executable]
     qwenplan = [*python, "-c", SCRIPT]
     plan = [*qwenplan, "plan"]

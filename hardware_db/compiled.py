@@ -31,7 +31,7 @@ else:
     except ImportError:  # not every Python has it in C
         from pickle import Pickler, Unpickler, dumps, loads
 
-__all__ = ["FILE", "digest", "dumps", "loads", "read", "write"]
+__all__ = ["FILE", "digest", "digest_of", "dumps", "files_of", "loads", "read", "write"]
 
 HERE = Path(__file__).parent
 FILE = HERE / "data" / "compiled.bin"
@@ -44,15 +44,22 @@ V = TypeVar("V")
 
 def digest() -> bytes:
     """Return what tells whether code or data have changed since the compiled form was written."""
+    return digest_of(*files_of(HERE, ".py"), *files_of(HERE / "data", ".toml"))
+
+
+def files_of(folder: Path, ending: str) -> list[str]:
+    """Return the files of a folder whose names end so, by name."""
+    return [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name.endswith(ending)]
+
+
+def digest_of(*files: str) -> bytes:
+    """Return what tells whether one of the files has changed."""
     found = length = 0
-    for folder, ending in ((HERE, ".py"), (HERE / "data", ".toml")):
-        for name in sorted(os.listdir(folder)):
-            if not name.endswith(ending):
-                continue
-            with open(folder / name, "rb", buffering=0) as file:  # nothing is asked of it twice
-                content = file.read()
-            found = zlib.crc32(content, zlib.crc32(name.encode(), found))
-            length += len(content)
+    for path in files:
+        with open(path, "rb", buffering=0) as file:  # nothing is asked of it twice
+            content = file.read()
+        found = zlib.crc32(content, zlib.crc32(os.path.basename(path).encode(), found))
+        length += len(content)
     return f"{found:08x}{length:012x}".encode()
 
 

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.llamacpp_graphs import cases, same_events
-from planner.engines.llamacpp.buffers import compute_buffers, whole_graph
+from planner.engines.llamacpp.compute import compute_buffers
 from planner.engines.llamacpp.contexts import Context
 from planner.engines.llamacpp.ggml import shapes
 from planner.engines.llamacpp.ggml.cells import Cells, growth_of
+from planner.engines.llamacpp.graphs import whole_graph
 from planner.engines.llamacpp.placement import Override, Placement, experts_on_host
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.engines.llamacpp.whereabouts import homes_of

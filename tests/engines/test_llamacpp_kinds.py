@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner.engines.llamacpp.buffers import compute_buffers, model_bytes, whole_graph
+from planner.engines.llamacpp.buffers import model_bytes
+from planner.engines.llamacpp.compute import compute_buffers
 from planner.engines.llamacpp.contexts import (
     Context,
     cache_bytes,
     index_bytes_per_block,
     window_bytes_per_block,
 )
+from planner.engines.llamacpp.graphs import whole_graph
 from planner.engines.llamacpp.placement import Placement, experts_on_host
 from planner.engines.llamacpp.tensor_file import file_blocks
 from planner.memory.breakdown import HOST_RANK, Kind

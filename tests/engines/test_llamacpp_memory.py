@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
+from planner.engines.llamacpp.buffers import model_bytes
+from planner.engines.llamacpp.compute import compute_buffers
 from planner.engines.llamacpp.contexts import Context, cache_bytes, state_bytes_per_block
 from planner.engines.llamacpp.ggml.allocator import alloc_bytes, buffer_sizes
 from planner.engines.llamacpp.ggml.scheduler import schedule

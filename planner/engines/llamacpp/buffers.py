@@ -1,25 +1,10 @@
-"""All buffers of a model and its contexts, per backend: what llama.cpp prints and --fit adds up."""
+"""The buffers of a model's weights, per backend."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
-from hardware_db.records import frozen
-from planner.engines.llamacpp.contexts import Context
-from planner.engines.llamacpp.ggml.allocator import (
-    CUDA_ALIGNMENT,
-    HOST_ALIGNMENT,
-    alloc_bytes,
-    buffer_sizes,
-)
-from planner.engines.llamacpp.ggml.architecture import architecture
-from planner.engines.llamacpp.ggml.batch import Batch
-from planner.engines.llamacpp.ggml.homes import Homes, Setting
-from planner.engines.llamacpp.ggml.inputs import Inputs
-from planner.engines.llamacpp.ggml.model import mtp_graph, trunk_graph
-from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH, schedule
-from planner.engines.llamacpp.ggml.shapes import peaks, peaks_at
+from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, alloc_bytes
 from planner.engines.llamacpp.ggml.tensor import GgmlTensor
 from planner.engines.llamacpp.placement import Placement, is_expert
 from planner.engines.llamacpp.tensor_file import (
@@ -29,25 +14,8 @@ from planner.engines.llamacpp.tensor_file import (
     file_tensors,
     members,
 )
-from planner.engines.llamacpp.whereabouts import homes_of
-from planner.errors import UnsupportedModelError
 from planner.model.spec import ModelSpec
 from planner.units import round_up
-
-
-@frozen
-class ComputeBuffers:
-    """Compute buffers of one context.
-
-    Attributes:
-        nbytes: per backend, the host last.
-        graph_nodes: tensors of the graph, as the log counts them.
-        graph_splits: parts of the graph that run on one backend each.
-    """
-
-    nbytes: tuple[int, ...]
-    graph_nodes: int
-    graph_splits: int
 
 
 @lru_cache(maxsize=512)
@@ -133,139 +101,3 @@ def _padding(type_: str, ne: tuple[int, ...]) -> int:
     """Return the bytes that a GPU takes for a weight beyond its own."""
     stored = GgmlTensor("none", type_, ne)
     return alloc_bytes(stored, on_gpu=True) - alloc_bytes(stored, on_gpu=False)
-
-
-def compute_buffers(
-    model: ModelSpec,
-    scheme: FileScheme,
-    placement: Placement,
-    context: Context,
-    *,
-    op_offload: bool = True,
-    dry_run: bool = False,
-    generation: bool = False,
-) -> ComputeBuffers:
-    """Return the compute buffers of one context: the graph of the worst batch, run to its peaks.
-
-    A start ties each block's norms to the block's GPU; the dry run behind --fit forgets that
-    (ggml_backend_sched_reserve_size resets the scheduler first), copies one more tensor to every
-    further GPU and so asks for 16 x hidden size x tokens bytes more there.
-
-    Not a formula: the graph is built, split and put through ggml's allocator as llama.cpp does
-    it. Agrees to the byte with llama.cpp 0c1e570 (suite `llamacpp`). `generation` asks for the
-    graph of one token per sequence instead, which needs less.
-
-    Raises:
-        UnsupportedModelError: the architecture's graph is not modelled.
-    """
-    asked = asked_of_graph(
-        model,
-        scheme,
-        placement,
-        context,
-        op_offload=op_offload,
-        dry_run=dry_run,
-        generation=generation,
-    )
-    found = peaks(*asked)
-    return ComputeBuffers(nbytes=found.nbytes, graph_nodes=found.nodes, graph_splits=found.splits)
-
-
-def asked_of_graph(
-    model: ModelSpec,
-    scheme: FileScheme,
-    placement: Placement,
-    context: Context,
-    *,
-    op_offload: bool,
-    dry_run: bool,
-    generation: bool = False,
-) -> tuple[Homes, Setting, Batch]:
-    """Return all that the graph behind `compute_buffers` follows from."""
-    batch = context.batch(model, generation=generation)
-    started = generation or not dry_run
-    setting = _setting(placement, context, batch, op_offload=op_offload, started=started)
-    return homes_of(model, scheme, placement), setting, batch
-
-
-def compute_at_lengths(
-    model: ModelSpec,
-    scheme: FileScheme,
-    placement: Placement,
-    context: Context,
-    cells: Any,
-    *,
-    op_offload: bool,
-    dry_run: bool,
-) -> tuple[Any, ...]:
-    """Return the bytes of `compute_buffers` at a column of lengths, per backend, the host last.
-
-    Args:
-        model: the model.
-        scheme: how the file is stored.
-        placement: what lies where.
-        context: one of the contexts; only its length counts for nothing.
-        cells: cells of one stream of the KV cache, a column.
-        op_offload: as in `compute_buffers`.
-        dry_run: likewise.
-    """
-    asked = asked_of_graph(
-        model, scheme, placement, context, op_offload=op_offload, dry_run=dry_run
-    )
-    return peaks_at(*asked, cells)
-
-
-def _setting(
-    placement: Placement, context: Context, batch: Batch, *, op_offload: bool, started: bool
-) -> Setting:
-    alike = placement.full and placement.devices == 1
-    alike = alike and placement.experts_only is not None  # every norm is on that GPU anyway
-    tied_to_blocks = placement.full or batch.n_tokens < OFFLOAD_MIN_BATCH
-    return Setting(
-        mtp=context.kind == "mtp",
-        op_offload=op_offload,
-        pipeline=placement.pipeline,
-        pinned=started and not alike and tied_to_blocks,
-        tied=started and not placement.kv_offload,
-    )
-
-
-def whole_graph(
-    model: ModelSpec,
-    scheme: FileScheme,
-    placement: Placement,
-    context: Context,
-    *,
-    op_offload: bool = True,
-    dry_run: bool = False,
-    generation: bool = False,
-) -> ComputeBuffers:
-    """Return the same as `compute_buffers` the long way: every block built, nothing kept.
-
-    Raises:
-        UnsupportedModelError: the architecture's graph is not modelled.
-    """
-    arch = architecture(model)
-    if arch is None:
-        raise UnsupportedModelError(f"llama.cpp: the graph of {model.model_type} is not modelled")
-    batch = context.batch(model, generation=generation)
-    homes = homes_of(model, scheme, placement)
-
-    def pin(block: int) -> int | None:
-        if (generation or not dry_run) and (placement.full or batch.n_tokens < OFFLOAD_MIN_BATCH):
-            return placement.device_of(block)
-        return None
-
-    build = mtp_graph if context.kind == "mtp" else trunk_graph
-    tied = None if placement.kv_offload or (dry_run and not generation) else placement.host
-    inputs = Inputs(model, arch, batch, placement.cache_home, host=tied)
-    graph = build(inputs, homes.weights(), pin)
-    nodes = len(graph.nodes)
-    plan = schedule(
-        graph,
-        backends=placement.backends,
-        op_offload=op_offload,
-        pipeline=placement.pipeline,
-    )
-    sizes = buffer_sizes(plan.leafs, plan.nodes, backends=placement.backends, host=placement.host)
-    return ComputeBuffers(nbytes=sizes, graph_nodes=nodes, graph_splits=plan.splits)

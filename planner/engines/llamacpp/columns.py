@@ -17,9 +17,9 @@ from planner.bisection import largest_of_each
 from planner.columns import alike, choose
 from planner.engines.columns import Columns
 from planner.engines.engine import Deployment, but_workload
-from planner.engines.llamacpp.buffers import compute_at_lengths
 from planner.engines.llamacpp.contexts import CELLS_PADDING, MAX_SEQUENCES, Context
 from planner.engines.llamacpp.fit import fit
+from planner.engines.llamacpp.graphs import compute_at_lengths
 from planner.engines.llamacpp.machine import machine_of
 from planner.engines.llamacpp.meant import server_of
 from planner.engines.llamacpp.placement import Placement

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hardware_db.records import frozen
-from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
+from planner.engines.llamacpp.buffers import model_bytes
+from planner.engines.llamacpp.compute import compute_buffers
 from planner.engines.llamacpp.contexts import (
     Context,
     cache_bytes,

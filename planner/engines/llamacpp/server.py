@@ -7,7 +7,8 @@ from functools import cached_property, lru_cache
 
 from hardware_db.records import frozen, frozen_with_cache
 from planner.columns import choose, smaller
-from planner.engines.llamacpp.buffers import compute_buffers, model_bytes
+from planner.engines.llamacpp.buffers import model_bytes
+from planner.engines.llamacpp.compute import compute_buffers
 from planner.engines.llamacpp.contexts import (
     CELLS_PADDING,
     Context,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from hardware_db.records import frozen
@@ -56,3 +58,22 @@ _BY_NAME: Mapping[str, Architecture] = MappingProxyType(
 def architecture(model: ModelSpec) -> Architecture | None:
     """llama.cpp's architecture of `model`; None if its graph is not modelled here."""
     return _BY_NAME.get(by_model_type()[model.model_type].gguf)
+
+
+@lru_cache(maxsize=64)
+def unnamed(model: ModelSpec) -> ModelSpec:
+    """Return a model without what its graph does not follow from.
+
+    Releases of one architecture have the same graphs, also where they differ in what their files store
+    (types are those of `Homes.weights`), in their vision tower, or in how far their positions reach.
+    """
+    return replace(
+        model,
+        name="",
+        architecture="",
+        dtype="",
+        max_position_embeddings=0,
+        vision=None,
+        mtp=None,
+        float32_components=(),
+    )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import field, replace
-from functools import lru_cache
+from dataclasses import field
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.architecture import Architecture
@@ -12,7 +11,7 @@ from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.inputs import Inputs, Weights
 from planner.engines.llamacpp.ggml.model import block_kind, mtp_graph, trunk_graph
 from planner.engines.llamacpp.ggml.samples import Situation, Spot, sample_of, situations_of
-from planner.engines.llamacpp.ggml.scheduler import OFFLOAD_MIN_BATCH
+from planner.engines.llamacpp.ggml.setting import OFFLOAD_MIN_BATCH, Setting
 from planner.engines.llamacpp.ggml.tensor import Graph, block_type
 from planner.model.spec import ModelSpec
 
@@ -75,25 +74,6 @@ class Homes:
         return sample_of(self.spots, found, wanted, host=self.backends - 1, kept=kept)
 
 
-@frozen
-class Setting:
-    """How a graph is made, beside the model, its placement and the batch.
-
-    Attributes:
-        mtp: it is the MTP block's.
-        op_offload: large batches compute on a GPU even where their weights are on the host.
-        pipeline: every input is kept several times.
-        pinned: norms are tied to their block's backend.
-        tied: attention is tied to the host, where caches are kept there.
-    """
-
-    mtp: bool
-    op_offload: bool
-    pipeline: bool
-    pinned: bool
-    tied: bool
-
-
 _FEW_TOKENS = 8
 """More tokens of a sequence than a convolution keeps: below, shapes may agree that otherwise do not."""
 
@@ -129,22 +109,3 @@ def graph_of(homes: Homes, setting: Setting, batch: Batch, blocks: Sequence[int]
     if setting.mtp:
         return mtp_graph(inputs, weights, pin)
     return trunk_graph(inputs, weights, pin, blocks)
-
-
-@lru_cache(maxsize=64)
-def unnamed(model: ModelSpec) -> ModelSpec:
-    """Return a model without what its graph does not follow from.
-
-    Releases of one architecture have the same graphs, also where they differ in what their files store
-    (types are those of `Homes.weights`), in their vision tower, or in how far their positions reach.
-    """
-    return replace(
-        model,
-        name="",
-        architecture="",
-        dtype="",
-        max_position_embeddings=0,
-        vision=None,
-        mtp=None,
-        float32_components=(),
-    )

@@ -14,10 +14,8 @@ from collections.abc import Mapping, Sequence
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import Placed
 from planner.engines.llamacpp.ggml.fusion import kept_alive
+from planner.engines.llamacpp.ggml.setting import OFFLOAD_MIN_BATCH
 from planner.engines.llamacpp.ggml.tensor import VIEW_OPS, GgmlTensor, Graph
-
-OFFLOAD_MIN_BATCH = 32
-"""From this batch on CUDA computes with weights that lie on the host (GGML_OP_OFFLOAD_MIN_BATCH)."""
 
 MAX_COPIES = 4
 """Copies of every input under pipeline parallelism (GGML_SCHED_MAX_COPIES)."""

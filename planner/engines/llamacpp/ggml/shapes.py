@@ -13,17 +13,20 @@ them (`Segment`). Each is worked out once and kept. What is kept and what is lef
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import CUDA_ALIGNMENT, HOST_ALIGNMENT, Memory
+from planner.engines.llamacpp.ggml.architecture import unnamed
 from planner.engines.llamacpp.ggml.batch import Batch
 from planner.engines.llamacpp.ggml.cells import STEP, Cells, growth_of
-from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides, unnamed
+from planner.engines.llamacpp.ggml.homes import Homes, decides
 from planner.engines.llamacpp.ggml.indexer import cells_read
+from planner.engines.llamacpp.ggml.segment import Peaks, Segment
+from planner.engines.llamacpp.ggml.setting import Setting
 from planner.engines.llamacpp.ggml.structures import Structure, sizes_of, structure_of
 from planner.memo import Key, drop_oldest, forgettable, remembered
 from planner.model.spec import ModelSpec
@@ -33,37 +36,6 @@ STRUCTURES, SHAPES, SEGMENTS, NUMBERS = 512, 4096, 64, 2**16
 """How many are kept: some 20 kB, 4 to 8 kB, 200 and 200 bytes each."""
 
 Kept = TypeVar("Kept")
-
-
-@frozen
-class Segment:
-    """Peaks on a stretch of lengths: `nbytes + growth x (cells - at) / STEP` from `low` to `high`."""
-
-    at: int
-    low: int
-    high: int
-    nbytes: tuple[int, ...]
-    growth: tuple[int, ...]
-
-    def nbytes_at(self, cells: int) -> tuple[int, ...]:
-        """Return the peaks at a length, or at a column of them, within the stretch."""
-        more = (cells - self.at) // STEP
-        return tuple(a + b * more for a, b in zip(self.nbytes, self.growth, strict=True))
-
-
-@frozen
-class Peaks:
-    """The buffers of one graph at one length.
-
-    Attributes:
-        nbytes: per backend, the host last.
-        nodes: tensors of the graph, as the log counts them.
-        splits: parts of it that run on one backend each.
-    """
-
-    nbytes: tuple[int, ...]
-    nodes: int
-    splits: int
 
 
 @frozen
@@ -258,6 +230,15 @@ def peaks_at(homes: Homes, setting: Setting, batch: Batch, cells: Any) -> tuple[
             sizes[here] = part
         left &= ~here
     return tuple(found)
+
+
+def stretches_of(homes: Homes, setting: Setting, batch: Batch) -> Iterator[Segment]:
+    """Yield the stretches of lengths up to that of the batch."""
+    cells = STEP
+    while cells <= batch.n_kv:
+        segment = _shape(homes, setting, replace(batch, n_kv=cells)).at(cells)
+        yield segment
+        cells = round_up(segment.high + 1, STEP)
 
 
 def _of_batch(homes: Homes, setting: Setting, batch: Batch) -> Key:

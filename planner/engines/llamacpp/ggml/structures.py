@@ -11,8 +11,9 @@ from itertools import pairwise
 
 from hardware_db.records import frozen
 from planner.engines.llamacpp.ggml.allocator import alloc_bytes, kept_once, record
+from planner.engines.llamacpp.ggml.architecture import unnamed
 from planner.engines.llamacpp.ggml.batch import Batch
-from planner.engines.llamacpp.ggml.homes import Homes, Setting, decides, graph_of, unnamed
+from planner.engines.llamacpp.ggml.homes import Homes, decides, graph_of
 from planner.engines.llamacpp.ggml.inputs import Weights
 from planner.engines.llamacpp.ggml.pieces import (
     BEFORE,
@@ -30,6 +31,7 @@ from planner.engines.llamacpp.ggml.pieces import (
 )
 from planner.engines.llamacpp.ggml.samples import Situation, situations_of
 from planner.engines.llamacpp.ggml.scheduler import schedule
+from planner.engines.llamacpp.ggml.setting import Setting
 from planner.engines.llamacpp.ggml.tensor import MADE_ONCE, GgmlTensor, Graph
 from planner.memo import Key, drop_oldest, forgettable, remembered
 
