@@ -20,6 +20,9 @@ from planner.secrets import without_secrets
 LONGEST_WORD = 200
 """Characters of one word of a message; a longer one is what somebody typed or stored, and is cut."""
 
+LONGEST_LINE = 4000
+"""Characters of a message; of a longer one the middle is what somebody typed or stored, and is cut."""
+
 _UNSEEN = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 _LONG = rf"(\S{{{LONGEST_WORD}}})\S+"
 
@@ -47,7 +50,10 @@ class PlannerError(Exception):
     def __init__(self, message: str = "") -> None:
         """Keep the message on one line and free of secrets, whatever the input that it quotes."""
         line = without_secrets(printable(" ".join(str(message).splitlines())))
-        super().__init__(re.sub(_LONG, r"\1…", line))
+        line = re.sub(_LONG, r"\1…", line)
+        if len(line) > LONGEST_LINE:
+            line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
+        super().__init__(line)
 
 
 class InputError(PlannerError, ValueError):

@@ -10,7 +10,13 @@ import planner
 from planner import load_checkpoint
 from planner.cli.main import run
 from planner.engines import ENGINES
-from planner.errors import InputError, PlannerError, UnsupportedModelError, printable
+from planner.errors import (
+    LONGEST_LINE,
+    InputError,
+    PlannerError,
+    UnsupportedModelError,
+    printable,
+)
 from planner.model.catalog import catalog
 
 (CONFIG,) = (entry.config for entry in catalog() if entry.id == "Qwen/Qwen3.5-0.8B")
@@ -48,6 +54,13 @@ def test_arguments_of_another_type_are_refused(engine: str, question: dict[str, 
 def test_what_steers_a_terminal_is_not_shown(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert "\x1b" not in str(PlannerError(text))
+
+
+def test_what_somebody_typed_is_quoted_in_part_and_the_advice_stays() -> None:
+    said = str(InputError(f"unknown model {'a b ' * 30_000!r}; try another one"))
+    assert len(said) < 1.1 * LONGEST_LINE
+    assert said.startswith("unknown model 'a b a b ")
+    assert said.endswith("; try another one")
 
 
 def test_a_strangers_words_do_not_steer_the_terminal(

@@ -119,6 +119,14 @@ def sweep(
                 without.update(frame["error"].dropna())
                 missed += int((frame["error"].isna() & ~frame["fits"].fillna(value=False)).sum())
                 _show(f"{done:,} of {total:,} rows")
+    except (
+        OSError
+    ) as error:  # of the file: what plans ask of the system is answered by errors of our own
+        _show("")
+        kept = f"; {counted(done, 'row')} of {total:,} are there" if done else ""
+        raise InputError(
+            f"--out {out}: cannot be written: {error.strerror or error}{kept}"
+        ) from None
     except KeyboardInterrupt:
         _show("")
         kept = f"{done:,} of {total:,} rows are in {out}" if done else "no row was written"

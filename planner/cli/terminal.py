@@ -20,10 +20,12 @@ def is_colourful() -> bool:
 
 
 def prepare_streams() -> None:
-    """Make standard output and error take every character, and stand in where there is none.
+    """Make standard output and error take every character, and stand in for streams that are closed.
 
-    What the terminal's encoding cannot write becomes "?".
+    What the terminal's encoding cannot write becomes "?"; of a closed input nothing is read.
     """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 (to the end)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

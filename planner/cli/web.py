@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -56,6 +58,7 @@ def web(
     if spec is None or spec.origin is None:
         raise InputError("the web app is not part of this installation")
     _check_hardware()
+    _check_free(address, port)
     folder = Path(spec.origin).parent
     environment = dict(os.environ)
     if public or not _is_loopback(address):
@@ -89,6 +92,25 @@ def _check_hardware() -> None:
         database()
     except HardwareError as error:
         raise InputError(str(error)) from None
+
+
+def _check_free(address: str, port: int) -> None:
+    """Refuse an address that is not this machine's, and a port that is taken, before a server starts."""
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, number, _, place = found[0]
+        with socket.socket(family, kind, number) as tried:
+            if os.name == "posix":  # as the server does: what was closed a moment ago is free
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(place)
+    except (socket.gaierror, UnicodeError):
+        raise InputError(f"--address {address}: no address is known by this name") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(
+                f"--port {port}: something else listens there already; name another one"
+            ) from None
+        raise InputError(f"cannot listen on {address}:{port}: {error.strerror}") from None
 
 
 def _serve(command: list[str], folder: Path, environment: Mapping[str, str]) -> int:

@@ -98,6 +98,17 @@ def test_a_missing_stdout_still_has_a_status(monkeypatch: pytest.MonkeyPatch) ->
     sys.stdout.close()
 
 
+def test_of_a_closed_input_nothing_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check - <&-` was a traceback."""
+    monkeypatch.setattr(sys, "stdin", None)
+    prepare_streams()
+    assert run(["check", "-", "--on", "h100"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    sys.stdin.close()
+
+
 LEFT_TO_THE_END = """
 import atexit
 from planner.cli import main as start

@@ -10,7 +10,7 @@ import pytest
 import planner
 from planner import sweeping
 from planner.cli.main import run
-from planner.cli.sweep import numbers
+from planner.cli.sweep import Table, numbers
 from planner.engines.yarn import tokens_of
 from planner.errors import InputError
 from planner.units import parse_tokens
@@ -201,3 +201,19 @@ def test_a_table_calls_the_engines_release_as_the_plan_does(tmp_path: Path) -> N
     assert plan.to_dict()["engine_version"] == plan.release
     pick = planner.recommend("Qwen3.5-2B", on="rtx-4090", engine="llamacpp").to_dict()["pick"]
     assert pick["engine_version"] == plan.release
+
+
+def test_a_file_that_cannot_be_written_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--out /proc/x.csv` was a traceback."""
+
+    def add(self: Table, frame: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(self.path))
+
+    monkeypatch.setattr(Table, "add", add)
+    out = tmp_path / "plans.csv"
+    words = ["sweep", "Qwen3.5-4B", "--on", "h100", "--engine", "vllm", "--out", str(out)]
+    assert run(words) == 2
+    said = f"qwenplan: --out {out}: cannot be written: No such file or directory\n"
+    assert capsys.readouterr().err.endswith(said)

@@ -1,6 +1,7 @@
 """`qwenplan web`: what the server is started with, and what a public page says it switched."""
 
 import json
+import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,27 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, 
     monkeypatch.delenv("QWENPLAN_WEB_HUB", raising=False)
     monkeypatch.delenv("QWENPLAN_WEB_PROXIES", raising=False)
     monkeypatch.setattr(web, "_serve", serve)
+    monkeypatch.setattr(web, "_check_free", lambda *_: None)  # names would be looked up
     return found
+
+
+def test_an_address_that_is_taken_or_none_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A port that was taken was Streamlit's line and status 1, a wrong address a traceback."""
+    monkeypatch.setattr(web, "_serve", lambda *_: pytest.fail("started"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["web", "--port", str(port)]) == 2
+    said = f"qwenplan: --port {port}: something else listens there already; name another one\n"
+    assert capsys.readouterr().err == said
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert run(["web", "--address", "nope"]) == 2
+    assert capsys.readouterr().err == "qwenplan: --address nope: no address is known by this name\n"
 
 
 def value(command: list[str], name: str) -> Any:
