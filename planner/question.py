@@ -25,7 +25,7 @@ from planner.layout import Layout, layouts_of
 from planner.learning import Kind, Lesson, lesson_for, unused
 from planner.model.checkpoint import Checkpoint
 from planner.planning import Outcome, Plan, plan_deployment
-from planner.ranking import Objective, best, cannot_win, idles, in_order, place_of
+from planner.ranking import Objective, best, cannot_win, idles, in_order, leaves_out
 from planner.units import check_count, counted
 
 DEFAULT_CONTEXT = 32_768
@@ -287,16 +287,17 @@ class Question:
 
     def _nearest(self) -> Plan:
         """Return the plan of the best layout where none holds the workload, or there is but one."""
-        layouts = self.layouts()
-        most = max(layout.accelerators for layout in layouts)
-        spares = not self.settled_engine.degrees.idle
-        whole = [one for one in layouts if one.accelerators == most or not spares]
-        parts = [one for one in layouts if one not in whole]
-        found = best(tuple(map(self._plan_of, self._deployed(whole))), self.objective)
-        if not parts or found.outcome is Outcome.HOLDS_FEWER:
-            return found
-        other = best(tuple(map(self._plan_of, self._deployed(parts))), self.objective)
-        return other if place_of(other.outcome) < place_of(found.outcome) else found
+        found, asked = list[Plan](), tuple(self._deployments())
+        parts = (
+            [leaves_out(one, self.settled_engine) for one in asked] if len(asked) > 1 else [False]
+        )
+        for part in (False, True):
+            found += (
+                self._plan_of(one) for one, late in zip(asked, parts, strict=True) if late is part
+            )
+            if any(plan.outcome is Outcome.HOLDS_FEWER for plan in found):
+                break
+        return best(found, self.objective)
 
     def plan_that_fits(self) -> Plan | None:
         """Return `plan` where some layout holds the workload; None, as cheaply as `fits`, where none does.

@@ -13,6 +13,7 @@ from planner.throughput import NoEstimate, SpeedEstimate
 
 if TYPE_CHECKING:
     from planner.cost import PriceOption
+    from planner.engines.engine import AnyEngine, Deployment
 
 T = TypeVar("T")
 Objective = Literal["latency", "throughput", "cost", "memory"]
@@ -37,7 +38,8 @@ class Rating:
 
     Attributes:
         outcome: place of the verdict: what holds the workload comes first.
-        idle: there are more replicas than requests, so that some have no work.
+        idle: there are more replicas than requests, so that some have no work; or accelerators are
+            left out that might hold what is not held.
         score: how much of the objective is reached; 0 where it is not known.
         turns: what the layout adds beyond plain tensor parallelism: the simpler wins a tie.
         headroom: bytes to spare.
@@ -69,6 +71,14 @@ class Rating:
 def idles(layout: Layout, concurrency: int) -> bool:
     """Say whether there are more replicas than requests, so that some have no work."""
     return layout.data_parallel > concurrency
+
+
+def leaves_out(deployment: Deployment, engine: AnyEngine) -> bool:
+    """Say whether a layout leaves accelerators out of an engine that holds more with each.
+
+    An engine that cuts tensors may hold more on fewer, which it cuts evenly.
+    """
+    return not engine.degrees.idle and deployment.layout.accelerators < deployment.system.count
 
 
 def place_of(outcome: Outcome) -> int:
@@ -149,7 +159,8 @@ def rate(
     layout = plan.deployment.layout
     return Rating(
         outcome=place_of(plan.outcome),
-        idle=idles(layout, plan.deployment.concurrency),
+        idle=idles(layout, plan.deployment.concurrency)
+        or (not plan.fits and leaves_out(plan.deployment, plan.policy)),
         score=_score(plan, speed, objective, offer),
         turns=(
             sum(degree > 1 for degree in (layout.pipeline_parallel, layout.data_parallel))

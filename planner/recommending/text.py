@@ -268,7 +268,7 @@ def speed_line(speed: SpeedEstimate | NoEstimate | None, concurrency: int) -> st
         alone, last = speed.prefill.seconds.value, speed.prefill.first_token[1]
         text += f"; a prompt of {prompt} takes about {duration(alone)}"
         if concurrency > 1 and last > 2 * alone:
-            text += f", the last of {concurrency:,} that come at once {duration(last)}"
+            text += f", the last of {concurrency:,} that come at once up to {duration(last)}"
     return text
 
 
@@ -342,7 +342,8 @@ def _miss(miss: Miss) -> Iterator[str]:
     size = format_gib(download_bytes(choice))
     # of RAM that was assumed nothing is to spare: so much is needed
     assumed = choice.needs_ram is not None and choice.plan.ranks[0].name == HOST_RANK
-    spare = "" if assumed else f", {format_gib(choice.plan.headroom or 0)} to spare"
+    spare = f", {format_gib(choice.plan.headroom or 0)} to spare{_close(choice.plan)}"
+    spare = "" if assumed else spare
     yield (
         f"  - {miss.change}: {listed_name(choice)} ({size}) in {choice.plan.engine_title} fits"
         f"{spare}{speed}"

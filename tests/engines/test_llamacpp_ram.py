@@ -189,7 +189,7 @@ def test_what_is_held_as_asked_says_nothing_of_a_part() -> None:
     assert "what follows" not in plan_text(none)
 
 
-@few
+@settings(few, max_examples=6)
 @given(
     model=st.sampled_from(("Qwen3.5-9B", "Qwen3.5-27B", "Qwen3.5-35B-A3B")),
     on=st.sampled_from(("rtx-3060-12", "2x rtx-3090", "2 nodes of 1x l4")),
