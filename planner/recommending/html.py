@@ -8,7 +8,7 @@ from planner.recommending.answer import Recommendation
 from planner.recommending.choice import Choice
 from planner.recommending.text import first_better, headline
 from planner.recommending.words import listed_name, short_word
-from planner.report.html import memory_html
+from planner.report.html import commands_html, memory_html
 from planner.throughput.answer import two_digits
 from planner.units import format_gib, format_tokens
 
@@ -23,7 +23,7 @@ def recommendation_html(answer: Recommendation) -> str:
     if pick is not None and pick.plan.ranks:
         parts.append(memory_html(pick.plan.ranks))
     if pick is not None and pick.plan.launch is not None:
-        parts.append(f"<pre>{escape(pick.plan.launch.command)}</pre>")
+        parts.append(commands_html(pick.plan.launch))
     if pick is not None:
         heads = "".join(f"<th>{head}</th>" for head in _HEADS)
         rows = "".join(_row(choice) for choice in answer)

@@ -14,12 +14,11 @@ WIDTH = 100
 
 
 def advice_lines(advice: Iterable[Advice], *, most: int = 3) -> Iterator[str]:
-    """The best pieces of advice, each with its command, headed by whether they are enough."""
+    """The best pieces of advice, each with its commands, headed by whether they are enough."""
     chosen = list(advice)[:most]
     if not chosen:
         return
     yield "It fits with:" if chosen[0].enough else "Nothing alone is enough; these help most:"
     for entry in chosen:
         yield from wrap(entry.words, WIDTH, initial_indent="  - ", subsequent_indent="    ")
-        if entry.command is not None:
-            yield f"      {entry.command}"
+        yield from (f"      {line}" for line in entry.commands)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from planner.engines.engine import Launch
 from planner.held import held_of, workload_line
 from planner.memory.breakdown import Rank
 from planner.planning import Plan
@@ -25,8 +26,14 @@ def plan_html(plan: Plan) -> str:
         parts.append(memory_html(held.ranks))
     parts += [f"<p>{escape(words)}</p>" for words in speed_words(speed_of(plan))]
     if held.launch is not None:
-        parts.append(f"<pre>{escape(held.launch.command)}</pre>")
+        parts.append(commands_html(held.launch))
     return "".join(parts)
+
+
+def commands_html(launch: Launch) -> str:
+    """Return what to type, on every node."""
+    commands = "\n".join(launch.lines)
+    return f"<pre>{escape(commands)}</pre>"
 
 
 def memory_html(ranks: Sequence[Rank]) -> str:

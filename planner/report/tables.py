@@ -123,7 +123,9 @@ def limits_text(limits: Limits) -> str:
     for line, solution in zip(columns(answers, right=()), limits.solutions, strict=True):
         launch = held_of(solution.plan).launch
         named = launch is not None and not solution.plan.deployment.checkpoint.hypothetical
-        lines += [line, *([f"{'':{width}}  {launch.command}"] if launch and named else [])]
+        lines.append(line)
+        if launch is not None and named:
+            lines += [f"{'':{width}}  {command}" for command in launch.lines]
     if any(speeds):
         lines += ["", f"{_SPEEDS}."]
     return "\n".join(lines)

@@ -73,11 +73,16 @@ class Advice:
 
     @property
     def command(self) -> str | None:
-        """What to type with the change made; None where no such checkpoint is known."""
+        """What to type with the change made, on the first node; None where no such checkpoint is known."""
+        return next(iter(self.commands), None)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The same for every node; of many the first two and the last."""
         plan = self.plan
         if plan.launch is None or plan.deployment.checkpoint.hypothetical:
-            return None
-        return plan.launch.command
+            return ()
+        return plan.launch.lines
 
     @property
     def words(self) -> str:
