@@ -108,9 +108,8 @@ def counted(text: str, known: Database, inside: int = 0) -> Found | None:
     Errors: HardwareError for a count outside 1..100000.
     """
     found = _super(text, known) or find(text, known)
-    if found is not None and not text.startswith(
-        "-"
-    ):  # a dash is nothing to a name, but to a count
+    signed = text.startswith("-")  # nothing to a name, but to a count
+    if found is not None and not signed:
         return found
     for count, name in splits(text):
         found = find(name, known) or (_card(name) if count <= _MOST_UNNAMED else None)

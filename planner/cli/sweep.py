@@ -114,19 +114,17 @@ def sweep(
             for frame in sweep_frames(
                 executor=executor, yarn=yarn, speed=speed, verdicts=verdicts, **asked
             ):
-                table.add(frame)
+                try:
+                    table.add(frame)
+                except OSError as error:
+                    _show("")
+                    kept = f"; {counted(done, 'row')} of {total:,} are there" if done else ""
+                    why = f"{error.strerror or error}{kept}"
+                    raise InputError(f"--out {out}: cannot be written: {why}") from None
                 done += len(frame)
                 without.update(frame["error"].dropna())
                 missed += int((frame["error"].isna() & ~frame["fits"].fillna(value=False)).sum())
                 _show(f"{done:,} of {total:,} rows")
-    except (
-        OSError
-    ) as error:  # of the file: what plans ask of the system is answered by errors of our own
-        _show("")
-        kept = f"; {counted(done, 'row')} of {total:,} are there" if done else ""
-        raise InputError(
-            f"--out {out}: cannot be written: {error.strerror or error}{kept}"
-        ) from None
     except KeyboardInterrupt:
         _show("")
         kept = f"{done:,} of {total:,} rows are in {out}" if done else "no row was written"

@@ -74,7 +74,7 @@ class Advice:
     @property
     def command(self) -> str | None:
         """What to type with the change made, on the first node; None where no such checkpoint is known."""
-        return next(iter(self.commands), None)
+        return self.plan.launch.command if self.commands and self.plan.launch is not None else None
 
     @property
     def commands(self) -> tuple[str, ...]:

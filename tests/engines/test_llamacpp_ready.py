@@ -16,9 +16,7 @@ from planner.engines.llamacpp.graphs import asked_of_graph, whole_graph
 from planner.engines.llamacpp.options import LlamacppOptions
 from planner.engines.llamacpp.placement import Placement, experts_on_host
 from planner.engines.llamacpp.server import Server
-from planner.engines.llamacpp.tensor_file import gguf_scheme
 from planner.memo import forget_all
-from planner.model.catalog import bundled_checkpoint
 from tests.test_imports import all_loaded_by
 
 MODELS = ("Qwen3.5-0.8B", "Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3-Next-80B-A3B-Instruct")
@@ -38,21 +36,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def server(model: str, *, precision: str = "q4_k_m", context: int = 8192, slots: int = 1) -> Server:
     """A server on one GPU, as somebody starts it who says nothing else."""
-    checkpoint = bundled_checkpoint(model, precision=precision)
-    scheme = gguf_scheme(checkpoint)
-    assert scheme is not None
-    return Server(
-        checkpoint=checkpoint,
-        model=checkpoint.model,
-        scheme=scheme,
-        options=LlamacppOptions(),
-        devices=1,
-        shares=(1.0,),
-        type_k="f16",
-        type_v="f16",
-        context=context,
-        slots=slots,
-    )
+    return ready.plain_server(model, precision=precision, context=context, slots=slots)
 
 
 def known(of: Server, placement: Placement | None = None, *, dry_run: bool = False) -> Peaks | None:

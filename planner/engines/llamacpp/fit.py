@@ -105,14 +105,12 @@ def fits(server: Server, room: Room, computing: Sequence[int] = ()) -> bool:
         computing: bytes that it is thought to compute in, as in `may_fit`.
     """
     full = server.placement()
-    if (
+    as_it_is = (
         server.options.places_by_hand
         or not server.devices
         or may_hold(server, room, full, server.held(full), computing[: server.devices])
-    ):
-        return fit(server, room).fits
-    moved = filling(server, room, computing)
-    if moved:
+    )
+    if moved := 0 if as_it_is else filling(server, room, computing):
         n_cpu_moe, n_gpu_layers = offload_after(server, moved)
         if balanced_over(server, room, n_cpu_moe=n_cpu_moe, n_gpu_layers=n_gpu_layers).fits:
             return True

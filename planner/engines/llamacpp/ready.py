@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardware_db.compiled import digest_of, dumps, files_of, loads
 from planner.engines.llamacpp.ggml.architecture import unnamed
@@ -21,6 +21,9 @@ from planner.engines.llamacpp.ggml.setting import Setting
 from planner.engines.llamacpp.placement import Placement
 from planner.memo import remembered
 from planner.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from planner.engines.llamacpp.server import Server
 
 HERE = Path(__file__).parent
 FILE = HERE / "ready.bin"
@@ -119,41 +122,59 @@ def write(file: Path = FILE) -> int:
         about = repr(unnamed(entry.model))
         # what an indexer leaves out changes with the length within a stretch
         if about not in found and entry.model.attention.indexer is None:
-            graphs = {key: dumps(graph, protocol=5) for key, graph in _worked_out(entry.id)}
+            graphs = {key: dumps(graph, protocol=5) for key, graph in _worked_out(entry.model)}
             found[about] = dumps(graphs, protocol=5)
     return file.write_bytes(digest() + dumps(found, protocol=5))
 
 
-def _worked_out(name: str) -> Iterator[tuple[Hashable, _Graph]]:
-    """Yield what is kept of a bundled model."""
-    from planner.engines.llamacpp.contexts import CELLS_PADDING
-    from planner.engines.llamacpp.ggml.shapes import peaks as built
-    from planner.engines.llamacpp.ggml.shapes import stretches_of
-    from planner.engines.llamacpp.graphs import asked_of_graph
+def plain_server(name: str, *, precision: str, context: int, slots: int) -> Server:
+    """Return the server of a bundled model on one GPU, as somebody starts it who says nothing else.
+
+    Args:
+        name: bundled id.
+        precision: a GGUF scheme: ``q4_k_m``.
+        context: tokens per sequence.
+        slots: sequences at once.
+    """
     from planner.engines.llamacpp.options import LlamacppOptions
     from planner.engines.llamacpp.server import Server
     from planner.engines.llamacpp.tensor_file import gguf_scheme
     from planner.model.catalog import bundled_checkpoint
 
-    checkpoint = bundled_checkpoint(name, precision="q4_k_m")
-    model, scheme = checkpoint.model, gguf_scheme(checkpoint)
+    checkpoint = bundled_checkpoint(name, precision=precision)
+    scheme = gguf_scheme(checkpoint)
     assert scheme is not None
+    return Server(
+        checkpoint=checkpoint,
+        model=checkpoint.model,
+        scheme=scheme,
+        options=LlamacppOptions(),
+        devices=1,
+        shares=(1.0,),
+        type_k="f16",
+        type_v="f16",
+        context=context,
+        slots=slots,
+    )
+
+
+def _worked_out(model: ModelSpec) -> Iterator[tuple[Hashable, _Graph]]:
+    """Yield what is kept of a bundled model."""
+    from planner.engines.llamacpp.contexts import CELLS_PADDING
+    from planner.engines.llamacpp.ggml.shapes import peaks as built
+    from planner.engines.llamacpp.ggml.shapes import stretches_of
+    from planner.engines.llamacpp.graphs import asked_of_graph
+
     longest = [(slots, model.max_position_embeddings) for slots in range(1, SLOTS + 1)]
     for slots, context in (*longest, (1, CELLS_PADDING)):
-        server = Server(
-            checkpoint=checkpoint,
-            model=model,
-            scheme=scheme,
-            options=LlamacppOptions(),
-            devices=1,
-            shares=(1.0,),
-            type_k="f16",
-            type_v="f16",
-            context=context,
-            slots=slots,
-        )
+        server = plain_server(model.name, precision="q4_k_m", context=context, slots=slots)
         asked = asked_of_graph(
-            model, scheme, server.placement(), server.trunk, op_offload=True, dry_run=True
+            server.model,
+            server.scheme,
+            server.placement(),
+            server.trunk,
+            op_offload=True,
+            dry_run=True,
         )
         _, setting, batch = asked
         counted = built(*asked)
