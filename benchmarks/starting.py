@@ -20,7 +20,7 @@ from planner import shipped
 from planner.engines.llamacpp import ready
 
 ROOT = Path(__file__).parent.parent
-RUNS = 12
+RUNS = 30
 """Starts of a command; the fastest counts."""
 
 PATIENCE = 60
@@ -118,6 +118,17 @@ def starts(commands: dict[str, Sequence[str]]) -> dict[str, Started | NotMeasure
 SCRIPT = "from planner.cli import main; main()"
 """What the script `qwenplan` does."""
 
+LIBRARY = """
+import os
+from planner.cli import collect_rarely
+from planner.asking import ask
+from planner.report.text import plan_text
+collect_rarely()
+print(plan_text(ask({!r}, on={!r}, precision={!r}, engine={!r}).plan()), flush=True)
+os._exit(0)
+"""
+"""The same plan from the library, which needs no typer: a start without it."""
+
 KVFIT = (
     "import sys, kvfit.hf; kvfit.hf.HF_BASE = sys.argv.pop(1);"
     " from kvfit.cli import main; sys.exit(main())"
@@ -170,6 +181,10 @@ def start_up(peers: Path) -> Iterator[Figure]:
     for engine, (model, on, precision, _) in PLANS.items():
         words = [model, "--on", on, "--precision", precision, "--engine", engine]
         commands[f"qwenplan plan, {engine}"] = [*plan, *words]
+    for engine in ("vllm", "llamacpp"):
+        model, on, precision, _ = PLANS[engine]
+        text = LIBRARY.format(model, on, precision, engine)
+        commands[f"the same plan without typer, {engine}"] = [*python, "-c", text]
     model, on, precision, _ = PLANS["vllm"]
     words = [model, "--on", on, "--precision", precision, "--engine", "vllm", "--json"]
     commands["qwenplan plan --json, vllm"] = [*plan, *words]

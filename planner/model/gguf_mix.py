@@ -62,6 +62,10 @@ _SHORTER_BLOCKS = {
 }
 
 
+_Rules = tuple[tuple[str, str], ...]
+"""Conditions, joined by ``+``, and the type of what meets them."""
+
+
 @frozen
 class Mix:
     """One of llama-quantize's file types.
@@ -69,13 +73,13 @@ class Mix:
     Attributes:
         name: as llama-quantize spells it: ``Q4_K_M``.
         default: ggml type of what no rule names.
-        rules: role -> (condition, type) in order of trial.
+        rules: role -> (conditions, type) in order of trial.
         needs_imatrix: llama-quantize refuses to write it without an importance matrix.
     """
 
     name: str
     default: str
-    rules: Mapping[str, tuple[tuple[str, str], ...]]
+    rules: Mapping[str, _Rules]
     needs_imatrix: bool
 
     @property
@@ -202,12 +206,17 @@ def _plain(mix: str) -> str:
 def _typed(scheme: GgufScheme, model: ModelSpec) -> tuple[TypedTensor, ...]:
     mtp = scheme.mtp and converts_mtp(model)
     mix, rows = get_mix(scheme.mix), list[TypedTensor]()
-    for tensor, places in _placed(model, mtp):
-        first = _Case(model=model, tensor=tensor, place=places[0], imatrix=scheme.imatrix)
-        if not _tells_blocks_apart(mix, first):
-            rows.append(TypedTensor(held=tensor, ggml_type=_type(mix, first)))
+    for number, tensor in enumerate(gguf_tensors(model, mtp=mtp)):
+        if _is_kept(tensor):
+            rows.append(TypedTensor(held=tensor, ggml_type="F32"))
             continue
-        types = {place: _type(mix, replace(first, place=place)) for place in set(places)}
+        rules = mix.rules.get(_role(tensor, model) or "", ())
+        if not _tell_blocks_apart(rules):
+            type_ = _type(scheme, rules, tensor, model, frozenset())
+            rows.append(TypedTensor(held=tensor, ggml_type=type_))
+            continue
+        places = _places(model, mtp, number)
+        types = {place: _type(scheme, rules, tensor, model, place) for place in set(places)}
         groups: dict[str, list[int]] = {}
         for block, place in zip(tensor.blocks or (0,), places, strict=True):
             groups.setdefault(types[place], []).append(block)
@@ -217,24 +226,39 @@ def _typed(scheme: GgufScheme, model: ModelSpec) -> tuple[TypedTensor, ...]:
     return tuple(rows)
 
 
+def _is_kept(tensor: GgufTensor) -> bool:
+    """Say whether llama-quantize leaves a tensor as the converter wrote it, in F32."""
+    return (
+        tensor.dimensions < 2
+        or tensor.key in _KEPT
+        or tensor.key.endswith("_norm")
+        or not tensor.tensor.name.endswith("weight")
+    )
+
+
+def _role(tensor: GgufTensor, model: ModelSpec) -> str | None:
+    """Return what rules call a tensor."""
+    key = tensor.key
+    if key == "token_embd" and model.tie_word_embeddings:
+        return "output"
+    for prefix in ("ffn_down", "ffn_gate", "ffn_up"):
+        if key.startswith(prefix):
+            return prefix
+    return _ROLES.get(key)
+
+
 _Place = frozenset[str]
 """The conditions of `_OF_BLOCKS` that a tensor of one block meets."""
 
 
-@lru_cache(maxsize=64)
-def _placed(model: ModelSpec, mtp: bool) -> tuple[tuple[GgufTensor, tuple[_Place, ...]], ...]:
-    """Return the tensors of a file, each with its places: the same for every mix."""
-    held, blocks = gguf_tensors(model, mtp=mtp), block_count(model, mtp=mtp)
-    counted = _counts(held)
+@lru_cache(maxsize=512)
+def _places(model: ModelSpec, mtp: bool, number: int) -> tuple[_Place, ...]:
+    """Return the places of one of a file's tensors, block by block: the same for every mix."""
+    tensor, blocks = gguf_tensors(model, mtp=mtp)[number], block_count(model, mtp=mtp)
+    counted = _counts(model, mtp)
     return tuple(
-        (
-            tensor,
-            tuple(
-                _place(block, blocks, counted.get((tensor.key, block), 0))
-                for block in tensor.blocks or (0,)
-            ),
-        )
-        for tensor in held
+        _place(block, blocks, counted.get((tensor.key, block), 0))
+        for block in tensor.blocks or (0,)
     )
 
 
@@ -260,9 +284,8 @@ _OF_BLOCKS = frozenset(
 """Conditions that depend on where in the file a tensor stands."""
 
 
-def _tells_blocks_apart(mix: Mix, case: _Case) -> bool:
-    """Say whether the rules for such a tensor look at its block."""
-    rules = mix.rules.get(case.role or "", ())
+def _tell_blocks_apart(rules: _Rules) -> bool:
+    """Say whether rules look at a tensor's block."""
     return any(part in _OF_BLOCKS for when, _ in rules for part in when.split("+"))
 
 
@@ -272,46 +295,30 @@ def _only(held: GgufTensor, blocks: tuple[int, ...]) -> GgufTensor:
     return replace(held, blocks=blocks, tensor=replace(held.tensor, layers=layers))
 
 
-def _counts(held: tuple[GgufTensor, ...]) -> dict[tuple[str, int], int]:
+@lru_cache(maxsize=64)
+def _counts(model: ModelSpec, mtp: bool) -> Mapping[tuple[str, int], int]:
     """(key, block) -> how many ffn_down tensors precede it in the file.
 
     llama.cpp orders tensors by block, then by name.
     """
     order = sorted(
         (block, tensor.key)
-        for tensor in held
+        for tensor in gguf_tensors(model, mtp=mtp)
         if tensor.key.startswith("ffn_down")
         for block in tensor.blocks
     )
-    return {(key, block): index for index, (block, key) in enumerate(order)}
+    return MappingProxyType({(key, block): index for index, (block, key) in enumerate(order)})
 
 
-@frozen
-class _Case:
-    """One tensor of one block, as the rules see it."""
+def _type(
+    scheme: GgufScheme, rules: _Rules, tensor: GgufTensor, model: ModelSpec, place: _Place
+) -> str:
+    """Return the ggml type of a tensor at a place: that of the first rule whose conditions hold."""
 
-    model: ModelSpec
-    tensor: GgufTensor
-    place: _Place
-    imatrix: bool
-
-    @property
-    def role(self) -> str | None:
-        key = self.tensor.key
-        if key == "token_embd" and self.model.tie_word_embeddings:
-            return "output"
-        for prefix in ("ffn_down", "ffn_gate", "ffn_up"):
-            if key.startswith(prefix):
-                return prefix
-        return _ROLES.get(key)
-
-    def holds(self, condition: str) -> bool:
-        return all(self._holds(part) for part in condition.split("+"))
-
-    def _holds(self, condition: str) -> bool:
+    def holds(condition: str) -> bool:
         if condition in _OF_BLOCKS:
-            return condition in self.place
-        attention, moe = self.model.attention, self.model.moe
+            return condition in place
+        attention, moe = model.attention, model.moe
         gqa = attention.num_attention_heads // attention.num_key_value_heads >= 4
         match condition:
             case "always":
@@ -321,26 +328,15 @@ class _Case:
             case "gqa-4-or-moe":
                 return gqa or (moe is not None and moe.num_experts >= 4)
             case "imatrix":
-                return self.imatrix
+                return scheme.imatrix
             case "no-imatrix":
-                return not self.imatrix
+                return not scheme.imatrix
             case "stacked":
-                return self.tensor.tensor.experts > 1
+                return tensor.tensor.experts > 1
         raise ValueError(f"data/gguf_mixes.toml: unknown condition {condition!r}")
 
-
-def _type(mix: Mix, case: _Case) -> str:
-    tensor = case.tensor
-    if (
-        tensor.dimensions < 2
-        or tensor.key in _KEPT
-        or tensor.key.endswith("_norm")
-        or not tensor.tensor.name.endswith("weight")
-    ):
-        return "F32"
-    rules = mix.rules.get(case.role or "", ())
-    chosen = next((type_ for when, type_ in rules if case.holds(when)), mix.default)
-    return _fitting(chosen, tensor.tensor.shape[-1])
+    met = (type_ for when, type_ in rules if all(map(holds, when.split("+"))))
+    return _fitting(next(met, get_mix(scheme.mix).default), tensor.tensor.shape[-1])
 
 
 def _fitting(ggml_type: str, columns: int) -> str:

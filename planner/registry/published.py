@@ -17,7 +17,7 @@ from planner.registry.sizing import (
     stored_as,
     tensor_bytes,
 )
-from planner.registry.store import entries_of
+from planner.registry.store import entries_stored_as
 from planner.units import format_gib
 
 NEAR = Fraction(2, 100)
@@ -55,10 +55,9 @@ def _files_of_type(row: Entry) -> str:
     """Published files of one type by author, as a note."""
     rows = [
         other
-        for other in entries_of(row.base)
+        for other in entries_stored_as(row.base, row.recipe)
         if other.recommendable
         and not other.ollama
-        and other.recipe == row.recipe
         and other.label.lower() == row.label.lower()
         and other.nbytes is not None
     ]

@@ -19,7 +19,7 @@ from planner.model.tensors import Part, tensor_table
 from planner.provenance import Band
 from planner.registry.entry import GGUF_HEADER, Entry
 from planner.registry.scaled import TABLE, ScaledScheme, scale_to
-from planner.registry.store import entries_of
+from planner.registry.store import entries_stored_as
 from planner.units import format_gib
 
 AS_THE_RECIPE = Fraction(1, 500)
@@ -215,7 +215,7 @@ def stored_as(base: str, scheme: str) -> Entry | None:
         scheme: scheme of the planner, ``q4_k_m`` or ``nvfp4``.
     """
     plain = plain_scheme(scheme)
-    rows = [row for row in entries_of(base) if row.recommendable and row.recipe == plain]
+    rows = [row for row in entries_stored_as(base, plain) if row.recommendable]
     rows = [row for row in rows if not (row.ollama or row.made_for) and row.container in _LOADED]
 
     def rank(row: Entry) -> tuple[bool, bool, bool, int, int, str]:
@@ -263,8 +263,8 @@ def spread_of(base: str, scheme: str) -> Band | None:
     """
     plain = plain_scheme(scheme)
     below = above = 0
-    for row in entries_of(base):
-        if row.recipe != plain or row.nbytes is None or not row.gguf or not row.recommendable:
+    for row in entries_stored_as(base, plain):
+        if row.nbytes is None or not row.gguf or not row.recommendable:
             continue
         if row.label.lower() != plain.removeprefix("gguf-"):
             continue  # another mix of the same author's own

@@ -36,6 +36,13 @@ def entries_of(base: str) -> tuple[Entry, ...]:
     return tuple(chain.from_iterable(one.files for one in _by_base().get(base, ())))
 
 
+@lru_cache(maxsize=1024)
+def entries_stored_as(base: str, recipe: str) -> tuple[Entry, ...]:
+    """The rows of one bundled model that a recipe describes; no other row is read for them."""
+    found = (one.stored_as(recipe) for one in _by_base().get(base, ()))
+    return tuple(chain.from_iterable(found))
+
+
 @cache
 def models_stored() -> Mapping[str, int]:
     """Organisation -> how many models of the family it stores, fine-tunes aside."""
@@ -57,6 +64,11 @@ class _Repository:
     def files(self) -> tuple[Entry, ...]:
         """One row for each of its files."""
         return tuple(_rows((self._listed,), self._sources))
+
+    def stored_as(self, recipe: str) -> Iterator[Entry]:
+        """Yield the rows of the files that a recipe describes."""
+        files = [file for file in self._listed["files"] if _recipe_of(*file) == recipe]
+        return _rows(({**self._listed, "files": files},), self._sources) if files else iter(())
 
 
 @cache
@@ -105,7 +117,8 @@ def _sound(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def _rows(rows: Iterable[Mapping[str, Any]], sources: Any) -> Iterator[Entry]:
     for row in rows:
         container, stem = row["container"], row.get("stem")
-        for label, nbytes, within, *more in row["files"]:
+        for file in row["files"]:
+            label, nbytes, within, *more = file
             name = more[1] if len(more) > 1 else None
             if name is None and container not in _NO_FILE and stem is not None:
                 name = f"{stem}{label}.gguf"
@@ -117,7 +130,7 @@ def _rows(rows: Iterable[Mapping[str, Any]], sources: Any) -> Iterator[Entry]:
                 file=name,
                 nbytes=nbytes,
                 within=within,
-                recipe=(more[0] if more else None) or label.lower(),
+                recipe=_recipe_of(*file),
                 kept=row.get("recipe", ""),
                 mtp=row.get("mtp"),
                 vision=row.get("vision"),
@@ -128,6 +141,11 @@ def _rows(rows: Iterable[Mapping[str, Any]], sources: Any) -> Iterator[Entry]:
                 source=sources[row["source"]],
                 made_for=row.get("made_for", ""),
             )
+
+
+def _recipe_of(label: str, nbytes: object, within: object, *more: str | None) -> str:
+    """Return the recipe of a file as it is listed: the one that is named, else its label."""
+    return (more[0] if more else None) or label.lower()
 
 
 def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None:
@@ -153,5 +171,12 @@ def keep_renewed(repositories: Iterable[Mapping[str, Any]], source: str) -> None
 
 def forget() -> None:
     """Read the rows anew the next time (the user's cache has changed)."""
-    for known in (entries, entries_of, models_stored, _by_base, _repositories):
+    for known in (
+        entries,
+        entries_of,
+        entries_stored_as,
+        models_stored,
+        _by_base,
+        _repositories,
+    ):
         known.cache_clear()

@@ -72,6 +72,30 @@ def test_what_was_worked_out_is_what_the_whole_graph_takes(
     )
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    model=st.sampled_from(MODELS),
+    precision=st.sampled_from(("q4_k_m", "bf16", "q4_k_m-nomtp")),
+    context=st.integers(2, 1024).map(lambda steps: 256 * steps),
+    gpus=st.sampled_from(ready.SEVERAL),
+    share=st.sampled_from((1.0, 23.5)),
+    dry_run=st.booleans(),
+)
+def test_likewise_on_several_gpus_that_are_alike(
+    model: str, precision: str, context: int, gpus: int, share: float, dry_run: bool
+) -> None:
+    of = server(model, precision=precision, context=context)
+    of = replace(of, devices=gpus, shares=(share,) * gpus)
+    found = known(of, dry_run=dry_run)
+    assert found is not None
+    whole = whole_graph(of.model, of.scheme, of.placement(), of.trunk, dry_run=dry_run)
+    assert (found.nbytes, found.nodes, found.splits) == (
+        whole.nbytes,
+        whole.graph_nodes,
+        whole.graph_splits,
+    )
+
+
 def test_nothing_is_said_of_what_was_not_worked_out() -> None:
     of = server("Qwen3.5-35B-A3B")
     assert known(of) is not None
@@ -83,6 +107,10 @@ def test_nothing_is_said_of_what_was_not_worked_out() -> None:
     ):
         assert known(of, other) is None
     assert known(replace(of, slots=ready.SLOTS + 1)) is None
+    two = replace(of, devices=2, shares=(1.0, 1.0))
+    assert known(two) is not None
+    for other in (replace(two, slots=2), replace(two, shares=(2.0, 1.0))):
+        assert known(other) is None
     assert known(replace(of, type_k="q8_0")) is None
     assert known(replace(of, options=LlamacppOptions(ubatch_size=256))) is None
 

@@ -47,6 +47,14 @@ def test_rows_are_of_bundled_models() -> None:
         assert any(row.gguf for row in rows), base
 
 
+def test_the_rows_of_a_recipe_are_those_of_its_model_that_it_describes() -> None:
+    for base in BUNDLED:
+        rows = entries_of(base)
+        for recipe in {row.recipe for row in rows} | {"no recipe"}:
+            wanted = tuple(row for row in rows if row.recipe == recipe)
+            assert store.entries_stored_as(base, recipe) == wanted
+
+
 def test_fine_tunes_are_never_recommended() -> None:
     tuned = [row for row in entries() if row.derivative]
     assert len(tuned) > 130

@@ -1,7 +1,7 @@
 """Compute buffers that were worked out when the package was built: a common start needs no graph.
 
-They are those of bundled models, whole on one GPU, with a few slots and the default settings, as
-stretches of lengths. `python -m planner.engines.llamacpp` writes them, and a build does. They
+They are those of bundled models, whole on one GPU with a few slots, or on alike GPUs with one, and
+the default settings, as stretches of lengths. `python -m planner.engines.llamacpp` writes them, and a build does. They
 carry a digest of the code that graphs follow from: whatever changes it turns them off.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ FILE = HERE / "ready.bin"
 
 SLOTS = 16
 """The most slots that are worked out: most of what a start goes through to tell how many fit."""
+
+SEVERAL = (2, 4, 8)
+"""Numbers of alike GPUs on which one slot is worked out: what searches over hardware ask for."""
 
 _FOLLOWS_FROM = ("graphs.py", "placement.py", "tensor_file.py", "whereabouts.py")
 """Modules beside those of `ggml` by which graphs are made."""
@@ -52,7 +56,7 @@ def peaks(model: ModelSpec, placement: Placement, setting: Setting, batch: Batch
     """
     if not _is_plain(placement):
         return None
-    kept = _of_model(model).get(_key(setting, batch))
+    kept = _of_model(model).get(_key(placement, setting, batch))
     if kept is None:
         return None
     graph = _unpickled(kept)
@@ -70,17 +74,13 @@ def _unpickled(kept: bytes) -> _Graph:
 
 
 def _is_plain(placement: Placement) -> bool:
-    """Say whether all of a model and its caches lie on one GPU."""
-    return (
-        placement.devices == 1
-        and placement.full
-        and placement.kv_offload
-        and not placement.overrides
-    )
+    """Say whether all of a model and its caches lie on GPUs."""
+    return placement.full and placement.kv_offload and not placement.overrides
 
 
-def _key(setting: Setting, batch: Batch) -> Hashable:
-    return (*_values(setting), *_values(replace(batch, n_kv=0)))
+def _key(placement: Placement, setting: Setting, batch: Batch) -> Hashable:
+    where = placement.homes if placement.devices > 1 else ()
+    return (where, *_values(setting), *_values(replace(batch, n_kv=0)))
 
 
 def _values(record: Any) -> list[object]:
@@ -165,20 +165,25 @@ def _worked_out(model: ModelSpec) -> Iterator[tuple[Hashable, _Graph]]:
     from planner.engines.llamacpp.ggml.shapes import stretches_of
     from planner.engines.llamacpp.graphs import asked_of_graph
 
-    longest = [(slots, model.max_position_embeddings) for slots in range(1, SLOTS + 1)]
-    for slots, context in (*longest, (1, CELLS_PADDING)):
-        server = plain_server(model.name, precision="q4_k_m", context=context, slots=slots)
+    longest = model.max_position_embeddings
+    servers = [
+        plain_server(model.name, precision="q4_k_m", context=context, slots=slots)
+        for slots, context in (
+            *((slots, longest) for slots in range(1, SLOTS + 1)),
+            (1, CELLS_PADDING),
+        )
+    ]
+    for precision in ("q4_k_m", "q4_k_m-nomtp"):  # the MTP block counts where GPUs divide blocks
+        one = plain_server(model.name, precision=precision, context=longest, slots=1)
+        servers += (replace(one, devices=gpus, shares=(1.0,) * gpus) for gpus in SEVERAL)
+    for server, dry_run in product(servers, (True, False)):
+        placement = server.placement()
         asked = asked_of_graph(
-            server.model,
-            server.scheme,
-            server.placement(),
-            server.trunk,
-            op_offload=True,
-            dry_run=True,
+            server.model, server.scheme, placement, server.trunk, op_offload=True, dry_run=dry_run
         )
         _, setting, batch = asked
         counted = built(*asked)
         stretches = tuple(
             (one.at, one.low, one.high, one.nbytes, one.growth) for one in stretches_of(*asked)
         )
-        yield _key(setting, batch), (counted.nodes, counted.splits, stretches)
+        yield _key(placement, setting, batch), (counted.nodes, counted.splits, stretches)
