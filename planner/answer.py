@@ -26,7 +26,7 @@ class Plan(planning.Plan):
     Attributes:
         unheld: where only a model was named and no checkpoint of it that is known holds the
             workload: the recommendation, with what would have to change. It does not fit then; the
-            figures are those of the weights as published.
+            figures are those of the checkpoint that comes nearest.
     """
 
     unheld: Recommendation | None = None
@@ -41,7 +41,8 @@ class Plan(planning.Plan):
         """Return `plan` as it is handed out."""
         kept = {field.name: getattr(plan, field.name) for field in fields(planning.Plan)}
         if unheld is not None:
-            figures = f"the figures are of the weights as published: {plan.verdict}"
+            weights = plan.deployment.checkpoint
+            figures = f"the figures are of {weights.id}, {weights.scheme.title}: {plan.verdict}"
             kept |= {"outcome": Outcome.DOES_NOT_FIT, "told": (*plan.told, figures)}
         return cls(**kept, unheld=unheld)
 

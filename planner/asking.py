@@ -62,9 +62,9 @@ def ask(
     """Return the question that these arguments ask; what is not said is chosen as `recommend` does.
 
     Where a bundled model is named, and not both engine and precision, it is asked of the checkpoint
-    that `planner.recommend` picks for this machine and workload; its notes say what was taken and
-    why. Where nothing that is known holds the workload, and where one checkpoint is named
-    (``Qwen3.5-27B-FP8``, a GGUF file, a folder, a `Checkpoint`), it is asked as it is said.
+    that `planner.recommend` picks for this machine and workload, or, where nothing that is known
+    holds it, of the one that comes nearest; its notes say what was taken and why. Where one checkpoint
+    is named (``Qwen3.5-27B-FP8``, a GGUF file, a folder, a `Checkpoint`), it is asked as it is said.
 
     Args:
         model: see `load_checkpoint`.
@@ -100,8 +100,8 @@ def as_held(
 ) -> Question:
     """Return the question as it is said, on the weights that come nearest to holding it.
 
-    Where the engine's own flags or the layout are said, it is asked of the checkpoint that suits them
-    and lacks the least. Where an engine for quantized experts is named and nothing more is said of it,
+    Where weights are left open, it is asked of the checkpoint that suits what was said and lacks the
+    least. Where an engine for quantized experts is named and nothing more is said of it,
     and the machine does not hold the weights as the model's maker stores them, the largest checkpoint
     that is held is taken, of who stores the family regularly first. Arguments and errors are those of
     `ask`.
@@ -147,8 +147,6 @@ def _nearest(
 
     Where none that is known suits what was said, the maker's own weights stay, with a note.
     """
-    if not (asked.get("words") or asked.get("options") or asked.get("layout")):
-        return None
     wanted = left_open(model, on=on, **asked)
     if wanted is None or wanted.fixed.precision is not None:
         return None

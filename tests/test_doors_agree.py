@@ -37,7 +37,10 @@ def test_a_model_that_nothing_holds_is_answered_alike(capsys: pytest.CaptureFixt
     assert all(entry["enough"] for entry in document["advice"])
     for command in commands:
         assert command in text
-    assert any("as published" in warning for warning in document["warnings"])
+    nearest = document["model"]["id"]
+    assert nearest == plan.deployment.checkpoint.id
+    assert any(f"{nearest} taken: no known one fits" in line for line in document["warnings"])
+    assert any(line.startswith(f"the figures are of {nearest}, ") for line in document["warnings"])
 
 
 def test_what_was_said_in_part_is_judged_as_it_was_said() -> None:

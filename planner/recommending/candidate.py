@@ -87,27 +87,50 @@ def lanes(base: str, system: System, wish: Wish, fixed: Fixed) -> tuple[Lane, ..
         wish: only official checkpoints, only engines that take pictures.
         fixed: what was said.
     """
-    rows = stored_as(
-        fixed.precision, [row for row in entries_of(base) if _proposed(row, system, wish)]
-    )
     found = []
-    for engine, why in engines_for(system):
-        if fixed.engine not in (None, engine) or (wish.pictures and engine not in FOR_PICTURES):
-            continue
+    for engine, why, rows in _loaded(base, system, wish, fixed):
         room = _room(system, offload=engine in OFFLOADS)
         outside = OUTSIDE * (1 - _read_from_files(base))
-        loaded = [
-            row
-            for row in rows
-            if engine in LOADS.get(row.container, ())
-            and outside * (row.nbytes or 0) <= room
-            and (not wish.pictures or not row.gguf or row.vision is not None)
-        ]
+        loaded = [row for row in rows if outside * (row.nbytes or 0) <= room]
         if loaded:
             least = int(outside * min(row.nbytes or 0 for row in loaded))
             classes = _by_class(loaded, system, wish)
             found.append(Lane(engine=engine, why=why, classes=classes, spare=room - least))
     return tuple(found)
+
+
+def smallest(
+    base: str, system: System, wish: Wish, fixed: Fixed
+) -> Iterator[tuple[str, str, Entry]]:
+    """Yield each engine, why, and the smallest checkpoint of a model that it loads, room or not.
+
+    Arguments are those of `lanes`.
+    """
+    for engine, why, rows in _loaded(base, system, wish, fixed):
+        if rows:
+            yield engine, why, min(rows, key=size_of)
+
+
+def _loaded(
+    base: str, system: System, wish: Wish, fixed: Fixed
+) -> Iterator[tuple[str, str, list[Entry]]]:
+    """Yield each engine that comes into question, why, and what it loads of a model."""
+    rows = stored_as(
+        fixed.precision, [row for row in entries_of(base) if _proposed(row, system, wish)]
+    )
+    for engine, why in engines_for(system):
+        if fixed.engine not in (None, engine) or (wish.pictures and engine not in FOR_PICTURES):
+            continue
+        yield (
+            engine,
+            why,
+            [
+                row
+                for row in rows
+                if engine in LOADS.get(row.container, ())
+                and (not wish.pictures or not row.gguf or row.vision is not None)
+            ],
+        )
 
 
 @lru_cache(maxsize=256)

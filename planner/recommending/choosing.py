@@ -204,7 +204,7 @@ class Search:
             if not plan.fits or over(plan) or tight:
                 plan = self._with_smaller_cache(row, lane.engine, plan)
             plan, savings = self._with_savings(row, plan)
-            choice = self._choice(base, row, plan, turn, lane.why)
+            choice = self.choice(base, row, plan, turn, lane.why)
             choice = replace(choice, savings=savings) if savings else choice
             if plan.outcome is Outcome.FITS and not (choice.in_ram and choice.flaws(wish)):
                 shrunk = row.gguf and self._is_shrunk(choice)
@@ -317,10 +317,11 @@ class Search:
                 plan = self.plan(row, lane.engine, system=more)
             if plan is not None and plan.fits and plan.allocation is not None:
                 needed = -(-with_system(plan.allocation.host_bytes or 0) // GIB)
-                choice = self._choice(base, row, plan, turn, lane.why)
+                choice = self.choice(base, row, plan, turn, lane.why)
                 yield replace(choice, needs_ram=needed)
 
-    def _choice(self, base: str, row: Entry, plan: Plan, turn: int, why: str) -> Choice:
+    def choice(self, base: str, row: Entry, plan: Plan, turn: int, why: str) -> Choice:
+        """Return a plan of a checkpoint as a candidate of its engine, which is the `turn`-th of them."""
         return Choice(
             entry=row,
             plan=plan,
@@ -362,9 +363,8 @@ class Search:
             and wanted.options.draft_tokens
         ):
             return None  # most GGUF files are converted without the MTP blocks
-        cache = kv_cache_dtype or wanted.kv_cache_dtype
+        cache, users = kv_cache_dtype or wanted.kv_cache_dtype, concurrency or wanted.concurrency
         place, tokens = system or wanted.system, context or wanted.context
-        users = concurrency or wanted.concurrency
         key = (f"{row.name} {engine} {place.id} {cache}", tokens, users)
         if key not in self._plans:
             try:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from hardware_db import System
 from hardware_db.records import frozen
 from planner.engines import ENGINES
-from planner.engines.choice import FOR_PICTURES, engines_for
+from planner.engines.choice import FOR_PICTURES
 from planner.engines.options import build
 from planner.errors import InputError, OfflineError, PlannerError, SourceError
 from planner.held import held_of
@@ -24,7 +24,6 @@ from planner.model.checkpoint import Checkpoint
 from planner.planning import Plan
 from planner.question import Question, question_of
 from planner.recommending import Choice, Fixed, Miss, Recommendation, Wanted, recommend
-from planner.recommending.choosing import Search
 from planner.recommending.nearest import nearest_to
 from planner.recommending.strangers import stranger
 from planner.registry import Entry, checkpoint_of, entries_of, file_of, find
@@ -33,7 +32,7 @@ from planner.speed import speed_of
 from planner.throughput import NoEstimate, SpeedEstimate
 from planner.web.asked import BEST, Asked
 from planner.web.problems import Problem, Reading, too_long, unknown_weights
-from planner.web.stored import as_choice, bytes_of, loaded
+from planner.web.stored import as_choice
 
 
 @frozen
@@ -208,9 +207,7 @@ def _chosen(wanted: Wanted, asked: Asked) -> Answer:
         return Answer(
             wanted=wanted, plan=choice.plan, choice=choice, picked=True, recommendation=found
         )
-    nearest = None
-    if wanted.base is not None:
-        nearest = (nearest_to(wanted) if wanted.tells_options else None) or nearest_of(wanted)
+    nearest = None if wanted.base is None else nearest_to(wanted)
     if nearest is not None:
         return Answer(wanted=wanted, plan=nearest.plan, choice=nearest, recommendation=found)
     if wanted.base is None:
@@ -231,24 +228,6 @@ def _settled_by_name(wanted: Wanted, base: str, asked: Asked) -> Answer:
     row = entry_of(plan.deployment.checkpoint)
     choice = as_choice(row, plan, wanted) if row is not None and plan.ranks else None
     return Answer(wanted=wanted, plan=plan, choice=choice)
-
-
-def nearest_of(wanted: Wanted) -> Choice | None:
-    """Return the candidate of a model that comes nearest to holding the workload.
-
-    Where what was looked at is all too large, that is the smallest file of an engine.
-    """
-    assert wanted.base is not None
-    search = Search(wanted)
-    found = [choice for choice in search.of_model(wanted.base) if choice.needs_ram is None]
-    for engine, _ in engines_for(wanted.system) if wanted.fixed.precision is None else ():
-        if wanted.fixed.engine not in (None, engine):
-            continue
-        row = min(loaded(wanted, engine), key=bytes_of, default=None)
-        plan = search.plan(row, engine) if row is not None else None
-        if row is not None and plan is not None and plan.ranks:
-            found.append(as_choice(row, plan, wanted))
-    return max(found, key=lambda choice: choice.plan.headroom or 0, default=None)
 
 
 def _of_entry(entry: Entry, wanted: Wanted, asked: Asked) -> Answer:

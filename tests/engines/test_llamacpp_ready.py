@@ -109,8 +109,8 @@ def test_nothing_is_said_of_what_was_not_worked_out() -> None:
     assert known(replace(of, slots=ready.SLOTS + 1)) is None
     two = replace(of, devices=2, shares=(1.0, 1.0))
     assert known(two) is not None
-    for other in (replace(two, slots=2), replace(two, shares=(2.0, 1.0))):
-        assert known(other) is None
+    for unlike in (replace(two, slots=2), replace(two, shares=(2.0, 1.0))):
+        assert known(unlike) is None
     assert known(replace(of, type_k="q8_0")) is None
     assert known(replace(of, options=LlamacppOptions(ubatch_size=256))) is None
 
