@@ -16,7 +16,7 @@ def ask(model: str = "Qwen3.5-27B", on: str = "h100", **question: Any) -> Plan:
 @pytest.mark.parametrize(
     ("question", "last_but_one", "error"),
     [
-        ({"on": "l4"}, "Available KV cache memory: -", "No available memory"),
+        ({"on": "l4", "precision": "bf16"}, "Available KV cache memory: -", "No available memory"),
         ({"on": "2x rtx-4090", "precision": "fp8", "context": "256k"}, "Available", "To serve at"),
         (
             {"on": "h100", "precision": "bf16", "options": {"max_num_seqs": 1000}},
