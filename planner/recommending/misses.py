@@ -101,8 +101,7 @@ def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     """What is chosen for the most users that one of the candidates holds at the asked context."""
     sound = [choice for choice in choices if choice.is_above_floor and choice.needs_ram is None]
-    held = [choice for choice in sound if 0 < choice.users < search.wanted.concurrency]
-    for choice in sorted(held, key=lambda choice: -choice.users):
+    for choice in sorted(sound, key=lambda choice: -choice.users):
         chosen = _most_held(search.wanted, choice)
         if chosen is not None:
             yield Miss(change=_serve_fewer(search.wanted, chosen), choice=chosen)
@@ -123,14 +122,17 @@ def _for_most(wanted: Wanted, choice: Choice, users: Callable[[Choice, int], int
         users: how many a candidate is offered for, at most so many; 0 for none.
     """
     named, most = replace(wanted, base=choice.entry.base), wanted.concurrency - 1
+
+    def at(several: int) -> Wanted:
+        return replace(named, concurrency=several)
+
     number = users(choice, most)
-    if not number:
-        return None
-    return _farthest(
-        lambda several: replace(named, concurrency=several),
-        number,
-        lambda found: users(found, most),
-    )
+    first = _farthest(at, number, lambda found: users(found, most)) if number else None
+    held = 0 if first is None else first.plan.deployment.concurrency
+    reached = number if first is None else users(first, most)
+    # what grows with use may leave no room for all that start
+    more = last_holding(lambda several: best_of(at(several)) is not None, held + 1, reached - 1)
+    return first if more is None else best_of(at(more))
 
 
 def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:
