@@ -121,11 +121,11 @@ def limits_text(limits: Limits) -> str:
     ]
     width = max(len(asked) for asked, _ in answers)
     for line, solution in zip(columns(answers, right=()), limits.solutions, strict=True):
-        launch = held_of(solution.plan).launch
-        named = launch is not None and not solution.plan.deployment.checkpoint.hypothetical
         lines.append(line)
-        if launch is not None and named:
-            lines += [f"{'':{width}}  {command}" for command in launch.lines]
+        if solution.value is None or solution.plan.deployment.checkpoint.hypothetical:
+            continue  # no command does what was asked
+        launch = solution.plan.launch
+        lines += [f"{'':{width}}  {command}" for command in launch.lines] if launch else []
     if any(speeds):
         lines += ["", f"{_SPEEDS}."]
     return "\n".join(lines)
