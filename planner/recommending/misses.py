@@ -23,6 +23,7 @@ from planner.recommending.machines import (
     seeing_only,
     without_slower_kinds,
 )
+from planner.recommending.nearest import most_served
 from planner.recommending.room import needed_bytes
 from planner.recommending.wanted import Wanted
 from planner.recommending.wish import Wish
@@ -99,18 +100,16 @@ def _in_another_engine(wanted: Wanted) -> Iterator[Miss]:
 
 
 def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
-    """What is chosen for the most users that one of the candidates holds at the asked context."""
+    """What is chosen for the most users at the asked context, without a large loss and with any."""
     sound = [choice for choice in choices if choice.is_above_floor and choice.needs_ram is None]
     for choice in sorted(sound, key=lambda choice: -choice.users):
-        chosen = _most_held(search.wanted, choice)
-        if chosen is not None:
-            yield Miss(change=_serve_fewer(search.wanted, chosen), choice=chosen)
+        named = replace(search.wanted, base=choice.entry.base)
+        found = tuple(most_served(named, guess=choice.users))
+        for place, chosen in enumerate(found):
+            with_loss = ", with a large loss" if place else ""
+            yield Miss(change=_serve_fewer(search.wanted, chosen) + with_loss, choice=chosen)
+        if found:
             return
-
-
-def _most_held(wanted: Wanted, choice: Choice) -> Choice | None:
-    """What is chosen of a candidate's model for as many users as it holds, fewer than were asked."""
-    return _for_most(wanted, choice, lambda found, most: min(found.users, most))
 
 
 def _for_most(wanted: Wanted, choice: Choice, users: Callable[[Choice, int], int]) -> Choice | None:
@@ -127,12 +126,13 @@ def _for_most(wanted: Wanted, choice: Choice, users: Callable[[Choice, int], int
         return replace(named, concurrency=several)
 
     number = users(choice, most)
-    first = _farthest(at, number, lambda found: users(found, most)) if number else None
-    held = 0 if first is None else first.plan.deployment.concurrency
-    reached = number if first is None else users(first, most)
-    # what grows with use may leave no room for all that start
-    more = last_holding(lambda several: best_of(at(several)) is not None, held + 1, reached - 1)
-    return first if more is None else best_of(at(more))
+    if not number:
+        return None
+    return _farthest(
+        lambda several: replace(named, concurrency=several),
+        number,
+        lambda found: users(found, most),
+    )
 
 
 def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
+from planner.bisection import last_holding
 from planner.planning import Outcome
 from planner.question import question_of
 from planner.recommending.candidate import smallest
 from planner.recommending.choice import Choice, in_order
 from planner.recommending.choosing import Search, best_of
 from planner.recommending.wanted import Wanted
+from planner.registry import Word
 
 
 def nearest_to(wanted: Wanted) -> Choice | None:
@@ -63,15 +66,42 @@ def _without_the_ram(search: Search, base: str) -> Choice | None:
     return None
 
 
+def most_served(wanted: Wanted, *, guess: int) -> Iterator[Choice]:
+    """Yield what is chosen for the most users, fewer than were asked, that lose no large part.
+
+    Then what is chosen for the most of all, where those are more.
+
+    Args:
+        wanted: the question; its model must be named, and no candidate holds it.
+        guess: about how many users there is room for.
+    """
+    most = wanted.concurrency - 1
+
+    @cache
+    def chosen(users: int) -> Choice | None:
+        return best_of(replace(wanted, concurrency=users))
+
+    def is_good(users: int) -> bool:
+        found = chosen(users)
+        return found is not None and found.word < Word.LARGE
+
+    good = last_holding(is_good, 1, most, guess=guess)
+    all_ = last_holding(lambda users: chosen(users) is not None, good or 1, most, guess=good)
+    for users in dict.fromkeys((good, all_)):
+        found = None if users is None else chosen(users)
+        if found is not None:
+            yield found
+
+
 def _for_a_part(wanted: Wanted, found: list[Choice]) -> Choice | None:
-    """Return the best of what holds the most users at once; None where nothing holds any."""
+    """Return the best of what serves the most users at once; None where nothing serves any."""
     sound = (choice for choice in found if choice.is_above_floor and choice.needs_ram is None)
-    most = max((choice.users for choice in sound), default=0)
-    if not 0 < most < wanted.concurrency:
+    guess = max((choice.users for choice in sound), default=0)
+    if not guess:
         return None
-    best = best_of(replace(wanted, concurrency=most))
-    if best is None:
-        return None
-    asked = question_of(best.plan).with_(layout=wanted.layout, concurrency=wanted.concurrency)
-    plan = asked.plan()
-    return replace(best, plan=plan) if plan.outcome is Outcome.HOLDS_FEWER else None
+    for best in most_served(wanted, guess=guess):
+        asked = question_of(best.plan)
+        plan = asked.with_(layout=wanted.layout, concurrency=wanted.concurrency).plan()
+        if plan.outcome is Outcome.HOLDS_FEWER:
+            return replace(best, plan=plan)
+    return None
