@@ -27,6 +27,9 @@ _BYTE_UNITS = {
 _NUMBER_AND_UNIT = pattern(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 _TOKEN_UNITS = {"": 1, "k": 2**10, "m": 2**20}
 
+_GROUPED = pattern(r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
+"""A number with commas between its thousands."""
+
 _SAID_TOKENS = pattern(r"\s+tok(?:en)?s?$")
 _PLAIN_WORD = pattern(
     r"(?!llama-|mlx\b|[a-z]+(?:-[a-z]+)*-(?:server|cli)\b)[a-z]+(?:['-][a-z]+)*[,;:]?(?:\s|$)"
@@ -87,6 +90,11 @@ def whole(value: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+def ungrouped(text: str) -> str:
+    """Return a number without the commas between its thousands; a list of numbers as it is."""
+    return text.replace(",", "") if "," in text and _GROUPED.match(text.strip()) else text
+
+
 def without_unit(text: str) -> str:
     """Return a number of tokens as it is written, without the word "tokens" behind it."""
     return _SAID_TOKENS.sub("", text.strip())
@@ -106,7 +114,7 @@ def parse_tokens(text: str | int, *, what: str = "context") -> int:
     if isinstance(written, int) and not isinstance(written, bool):
         tokens = Fraction(written)
     else:
-        plain = written.replace(",", "").replace("_", "") if isinstance(written, str) else "?"
+        plain = ungrouped(written).replace("_", "") if isinstance(written, str) else "?"
         plain = without_unit(plain)
         match = _NUMBER_AND_UNIT.fullmatch(plain)
         unit = match.group(2).lower() if match else "?"

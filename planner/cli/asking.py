@@ -19,7 +19,7 @@ from planner.errors import InputError
 from planner.layout import Layout
 from planner.question import Question
 from planner.secrets import words_without_secrets
-from planner.units import shown
+from planner.units import shown, ungrouped
 
 _TEXT: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "engine": (
@@ -353,6 +353,7 @@ def whole(text: str, what: str) -> int:
         InputError: it is none.
     """
     try:
-        return int(text.replace(",", ""))
+        return int(ungrouped(text))
     except ValueError:
-        raise InputError(f"{what} must be a whole number, got {text!r}") from None
+        several = "; several are for qwenplan sweep" if "," in text else ""
+        raise InputError(f"{what} must be a whole number, got {text!r}{several}") from None
