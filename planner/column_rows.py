@@ -1,18 +1,19 @@
 """Make rows of a sweep from an engine's columns: a hundred times as fast as one plan per row.
 
 Only where everything but context and concurrency is said: one KV cache dtype, one layout, an engine
-that has columns and does not refuse. All else is planned row by row, by `planner.sweeping`.
+that has columns. Numbers of sequences that it refuses, and all else, are planned row by row, by
+`planner.sweeping`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from planner.allocating import check_deployment, refusals_of
-from planner.engines.engine import Deployment
+from planner.engines.engine import AnyEngine, Deployment
 from planner.errors import PlannerError
 from planner.planning import Outcome
 from planner.question import Question
@@ -30,6 +31,7 @@ def columns_frame(
     columns: Mapping[str, str],
     start: int,
     stop: int,
+    others: Callable[[Container[int]], pd.DataFrame],
 ) -> pd.DataFrame | None:
     """Return some rows as a table without verdicts; None where columns do not do.
 
@@ -41,6 +43,7 @@ def columns_frame(
         columns: the table's columns and their pandas dtypes; what rows do not tell is missing.
         start: the first row.
         stop: the first row that is no longer wanted.
+        others: makes the table of those rows whose concurrency is one of some.
     """
     many = len(concurrencies)
     first, last = start // many, (stop - 1) // many
@@ -54,15 +57,47 @@ def columns_frame(
         alike = engine.contexts_alike(deployment)
         if min(contexts) not in alike or max(contexts) not in alike:
             return None
-        for concurrency in (min(concurrencies), max(concurrencies)):
-            one = replace(deployment, context=contexts[0], concurrency=concurrency)
-            check_deployment(one, engine)
-            if refusals_of(one, engine):
-                return None
+        one = replace(deployment, context=contexts[0])
+        refused = _refused(one, engine, sorted(set(concurrencies)))
     except PlannerError:
         return None
+    if len(refused) == len(set(concurrencies)):
+        return None
     place = range(start - first * many, stop - first * many)
-    return _frame(asked, deployment, labels, contexts, concurrencies, place, columns)
+    if not refused:
+        return _frame(asked, deployment, labels, contexts, concurrencies, place, columns)
+    import numpy as np
+    import pandas as pd
+
+    left = np.array([number in refused for number in concurrencies])[np.array(place) % many]
+    taken = np.array(place)[~left]
+    if not len(taken):
+        return None
+    made = _frame(asked, deployment, labels, contexts, concurrencies, taken, columns)
+    order = np.argsort(np.concatenate([np.flatnonzero(~left), np.flatnonzero(left)]))
+    whole = pd.concat([made, others(refused)], ignore_index=True)
+    return whole.take(order).reset_index(drop=True)
+
+
+def _refused(
+    deployment: Deployment, engine: AnyEngine, concurrencies: Sequence[int]
+) -> frozenset[int]:
+    """Return those of some numbers of sequences, the least first, that an engine refuses.
+
+    Where it takes the least and the most of them it takes all.
+
+    Raises:
+        PlannerError: what is asked makes no sense.
+    """
+
+    def refuses(number: int) -> bool:
+        one = replace(deployment, concurrency=number)
+        check_deployment(one, engine)
+        return bool(refusals_of(one, engine))
+
+    if not refuses(concurrencies[0]) and not refuses(concurrencies[-1]):
+        return frozenset()
+    return frozenset(filter(refuses, concurrencies))
 
 
 def _frame(
@@ -71,14 +106,14 @@ def _frame(
     labels: Mapping[str, str],
     lengths: Sequence[int],
     numbers: Sequence[int],
-    rows: range,
+    rows: Any,
     columns: Mapping[str, str],
 ) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
     engine, layout = asked.settled_engine, deployment.layout
-    place = np.arange(rows.start, rows.stop)
+    place = np.asarray(rows)
     contexts = np.array(lengths, dtype=np.int64)[place // len(numbers)]
     concurrencies = np.array(numbers, dtype=np.int64)[place % len(numbers)]
     found = engine.columns(deployment, contexts, concurrencies)

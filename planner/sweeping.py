@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import lru_cache
@@ -342,28 +342,27 @@ def _asked(
 
 def frame_of(task: Task) -> pd.DataFrame:
     """Return the rows of a task as a table: in columns where its engine has them."""
-    question, axes = task.question, task.axes
+    question, axes, found = task.question, task.axes, None
     single = len(axes.kv_cache_dtypes) == len(axes.layouts) == 1
     if single and not (task.speed or task.verdicts or isinstance(question, PlannerError)):
         asked = question.with_(kv_cache_dtype=axes.kv_cache_dtypes[0], layout=axes.layouts[0])
-        labels = {**task.labels, "precision": question.checkpoint.scheme.name}
         found = columns_frame(
             asked,
-            labels,
+            {**task.labels, "precision": question.checkpoint.scheme.name},
             axes.contexts,
             axes.concurrencies,
             columns=COLUMNS,
             start=task.start,
             stop=task.stop,
+            others=lambda numbers: _frame(rows_of(task, numbers)),
         )
-        if found is not None:
-            return found
-    return _frame(rows_of(task))
+    return _frame(rows_of(task)) if found is None else found
 
 
-def rows_of(task: Task) -> list[dict[str, Any]]:
-    """Return one row for each combination of the task."""
-    return [_row(task, *axis) for axis in task.axes.rows(task.start, task.stop)]
+def rows_of(task: Task, numbers: Container[int] | None = None) -> list[dict[str, Any]]:
+    """Return one row for each combination of the task, or for those with some concurrencies."""
+    rows = task.axes.rows(task.start, task.stop)
+    return [_row(task, *axis) for axis in rows if numbers is None or axis[2] in numbers]
 
 
 def _row(

@@ -1,6 +1,6 @@
 """A row of a sweep in columns is the plan of that row."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -196,6 +196,37 @@ def test_what_columns_do_not_answer_is_planned_row_by_row(monkeypatch: pytest.Mo
         }
         pd.testing.assert_frame_equal(*frames(**asked))
     assert found == [None] * 3
+
+
+def test_numbers_that_are_refused_take_the_others_out_of_no_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = "llamacpp"
+    asked: dict[str, Any] = {
+        "models": "Qwen3.5-4B",
+        "on": "rtx-4090",
+        "precisions": "q8_0",
+        "contexts": [8192, 4096, 12_288],
+        "concurrencies": [300, 1, 999_999, 8, 300, 2],
+    }
+    found, one_by_one = frames(engine, **asked)
+    pd.testing.assert_frame_equal(found, one_by_one)
+    planned: list[int] = []
+    row = sweeping._row
+
+    def watched(task: sweeping.Task, cache: str, context: int, users: int, *layout: Any) -> Any:
+        planned.append(users)
+        return row(task, cache, context, users, *layout)
+
+    monkeypatch.setattr(sweeping, "_row", watched)
+    (task,) = sweeping.tasks_of(engines=engine, verdicts=False, options={engine: {}}, **asked)
+    pd.testing.assert_frame_equal(sweeping.frame_of(task), one_by_one)
+    refused = one_by_one[one_by_one["error"].notna()]["concurrency"].tolist()
+    assert planned == refused != []
+    part = replace(task, start=4, stop=9)  # from the middle of one length to that of the next
+    pd.testing.assert_frame_equal(
+        sweeping.frame_of(part), one_by_one.iloc[4:9].reset_index(drop=True)
+    )
 
 
 def test_arithmetic_is_the_same_for_a_number_and_a_column() -> None:
