@@ -200,7 +200,10 @@ def turn(question: Question, knob: Knob) -> Solution:
     option = declared(question.settled_engine.options_type)[knob.option]
     words = " ".join(option.words(values[index])) or f"{option.label} {values[index]:g}"
     words += unit
-    words += f"; {values[index - 1]:g} is not enough." if before is not None else "."
+    if before is not None:
+        fails = "is not enough" if values[index - 1] < values[index] else "is more than fits"
+        words += f"; {values[index - 1]:g} {fails}"
+    words += "."
     return Solution(
         asked=knob.question, value=values[index], plan=found, beyond=before, words=words
     )
