@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 from planner.bisection import last_holding
 from planner.planning import Outcome
@@ -77,7 +77,7 @@ def most_served(wanted: Wanted, *, guess: int) -> Iterator[Choice]:
     """
     most = wanted.concurrency - 1
 
-    @cache
+    @lru_cache(maxsize=64)
     def chosen(users: int) -> Choice | None:
         return best_of(replace(wanted, concurrency=users))
 
