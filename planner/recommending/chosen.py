@@ -204,7 +204,7 @@ def other_model(search: Search, *, quicker: bool = False) -> Choice | None:
         for base in group:
             if base == search.wanted.base or (quicker and not is_quicker(base, search.wanted.base)):
                 continue
-            found = best_of(replace(search.wanted, base=base))
-            if found is not None and not any(found.holding(search.wanted.wish)):
-                return found
+            for choice in search.of_model(base, thorough=False):
+                if choice.holds and not any(choice.holding(search.wanted.wish)):
+                    return best_of(replace(search.wanted, base=base)) or choice
     return None
