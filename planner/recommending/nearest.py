@@ -85,9 +85,9 @@ def most_served(wanted: Wanted, *, guess: int) -> Iterator[Choice]:
         found = chosen(users)
         return found is not None and found.word < Word.LARGE
 
-    good = last_holding(is_good, 1, most, guess=guess)
-    all_ = last_holding(lambda users: chosen(users) is not None, good or 1, most, guess=good)
-    for users in dict.fromkeys((good, all_)):
+    held = last_holding(lambda users: chosen(users) is not None, 1, most, guess=guess)
+    good = None if held is None else last_holding(is_good, 1, held, guess=held)
+    for users in dict.fromkeys((good, held)):
         found = None if users is None else chosen(users)
         if found is not None:
             yield found
