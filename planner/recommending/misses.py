@@ -105,9 +105,9 @@ def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     for choice in sorted(sound, key=lambda choice: -choice.users):
         named = replace(search.wanted, base=choice.entry.base)
         found = tuple(most_served(named, guess=choice.users))
-        for place, chosen in enumerate(found):
-            with_loss = ", with a large loss" if place else ""
-            yield Miss(change=_serve_fewer(search.wanted, chosen) + with_loss, choice=chosen)
+        for chosen in found:
+            loss = ", with a large loss" if chosen.word >= Word.LARGE else ""
+            yield Miss(change=_serve_fewer(search.wanted, chosen) + loss, choice=chosen)
         if found:
             return
 
@@ -121,10 +121,6 @@ def _for_most(wanted: Wanted, choice: Choice, users: Callable[[Choice, int], int
         users: how many a candidate is offered for, at most so many; 0 for none.
     """
     named, most = replace(wanted, base=choice.entry.base), wanted.concurrency - 1
-
-    def at(several: int) -> Wanted:
-        return replace(named, concurrency=several)
-
     number = users(choice, most)
     if not number:
         return None
