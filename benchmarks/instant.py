@@ -39,7 +39,8 @@ LONGEST = 1200
 """Seconds after which no further part is begun."""
 
 PROCESSES = 5
-"""Processes in which a search is asked: what a first answer takes is told once by each."""
+"""Processes in which a search is asked: what a first answer takes is told once by each. As many rounds
+of new shapes are asked, each after everything was forgotten."""
 
 SECONDS = 1.0
 """CPU seconds for which plans are counted."""

@@ -54,7 +54,8 @@ def written(figures: Sequence[Figure]) -> str:
         " from `planner/compiled.bin`; a build, `python -m hardware_db` and `python -m"
         " planner.shipped` write them. A digest of what they are made of is looked at first, and"
         " where it does not agree TOML is read. llama.cpp's compute buffers of the bundled models on"
-        " one GPU, and of one sequence on two, four or eight alike, are worked out at the same time (`planner/engines/llamacpp/ready.bin`, written by"
+        " one GPU, and of one sequence on two, four or eight alike, are worked out at the same time"
+        " (`planner/engines/llamacpp/ready.bin`, written by"
         " `python -m planner.engines.llamacpp`, with a digest of the code that graphs follow from).",
         "",
     ]

@@ -112,25 +112,6 @@ def _fewer(search: Search, choices: list[Choice]) -> Iterator[Miss]:
             return
 
 
-def _for_most(wanted: Wanted, choice: Choice, users: Callable[[Choice, int], int]) -> Choice | None:
-    """What is chosen of a candidate's model for the most users, fewer than were asked.
-
-    Args:
-        wanted: the question.
-        choice: the candidate.
-        users: how many a candidate is offered for, at most so many; 0 for none.
-    """
-    named, most = replace(wanted, base=choice.entry.base), wanted.concurrency - 1
-    number = users(choice, most)
-    if not number:
-        return None
-    return _farthest(
-        lambda several: replace(named, concurrency=several),
-        number,
-        lambda found: users(found, most),
-    )
-
-
 def _shorter(search: Search, choices: list[Choice]) -> Iterator[Miss]:
     """What is chosen for the longest context that one of the candidates holds."""
     wanted = search.wanted
@@ -282,7 +263,15 @@ def _most_safe(wanted: Wanted, choice: Choice, least: int) -> Choice | None:
 
     As many as it just holds would be tight always. Fewer than `least` are not offered.
     """
-    return _for_most(wanted, choice, lambda found, most: _safe_users(found, least, most))
+    named, most = replace(wanted, base=choice.entry.base), wanted.concurrency - 1
+    number = _safe_users(choice, least, most)
+    if not number:
+        return None
+    return _farthest(
+        lambda several: replace(named, concurrency=several),
+        number,
+        lambda found: _safe_users(found, least, most),
+    )
 
 
 def _safe_users(choice: Choice, least: int, most: int) -> int:
